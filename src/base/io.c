@@ -1,0 +1,115 @@
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+int read_file_at(int dirfd, const char *path, size_t max, char **data, size_t *len,
+                 struct error **err)
+{
+    AUTO_CLOSE int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno, "open %s", path);
+    STR_CLEANUP s = {0};
+    char buf[16384];
+    for (;;) {
+        ssize_t n = read(fd, buf, sizeof buf);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set(err, errno, "read %s", path);
+        if (n == 0)
+            break;
+        if (s.len + (size_t)n > max)
+            return error_set(err, EFBIG, "read %s: larger than %zu bytes", path, max);
+        str_append(&s, buf, (size_t)n);
+    }
+    str_append(&s, "", 0);
+    *data = STEAL_PTR(s.data);
+    if (len)
+        *len = s.len;
+    return 0;
+}
+
+int write_file_at(int dirfd, const char *path, const char *data, struct error **err)
+{
+    AUTO_CLOSE int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno, "open %s", path);
+    ssize_t n;
+    do {
+        n = write(fd, data, strlen(data));
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return error_set(err, errno, "write '%s' to %s", data, path);
+    return 0;
+}
+
+int replace_file_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                    struct error **err)
+{
+    AUTO_FREE char *tmp = xasprintf("%s.%d.tmp", path, (int)getpid());
+    AUTO_CLOSE int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    if (fd < 0)
+        return error_set(err, errno, "create %s", tmp);
+    if (write_all(fd, data, len) < 0 || renameat(dirfd, tmp, dirfd, path) < 0) {
+        error_set(err, errno, "write %s", path);
+        unlinkat(dirfd, tmp, 0);
+        return -1;
+    }
+    return 0;
+}
+
+int write_all(int fd, const void *data, size_t len)
+{
+    const char *p = data;
+    while (len) {
+        ssize_t n = write(fd, p, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        p += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+ssize_t read_full(int fd, void *data, size_t len)
+{
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = read(fd, (char *)data + done, len - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+int mkdir_all(const char *path, mode_t mode, struct error **err)
+{
+    AUTO_FREE char *p = xstrdup(path);
+    for (char *s = p + 1;; s++) {
+        if (*s != '/' && *s != '\0')
+            continue;
+        char c = *s;
+        *s = '\0';
+        if (mkdir(p, mode) < 0 && errno != EEXIST)
+            return error_set(err, errno, "create folder %s", p);
+        *s = c;
+        if (!c)
+            return 0;
+    }
+}

@@ -1,0 +1,34 @@
+/* Files and descriptors: whole reads and writes, interrupted calls restarted. */
+#ifndef WIRT_BASE_IO_H
+#define WIRT_BASE_IO_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+/* Reads a whole file of at most max bytes; NUL-terminated; the caller frees *data. dirfd as in
+ * openat. */
+int read_file_at(int dirfd, const char *path, size_t max, char **data, size_t *len,
+                 struct error **err);
+
+/* Writes all of data to an existing file in one open/write (control files of cgroupfs and procfs).
+ */
+int write_file_at(int dirfd, const char *path, const char *data, struct error **err);
+
+/* Writes a file so that readers see the old or the new content, never half: a temporary file,
+ * renamed. */
+int replace_file_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                    struct error **err);
+
+/* Writes all of it; 0 or -1 with errno. */
+int write_all(int fd, const void *data, size_t len);
+
+/* Reads until len bytes or the end; the number read, or -1 with errno. */
+ssize_t read_full(int fd, void *data, size_t len);
+
+/* Creates a folder and what is missing above it; what exists is left as it is. */
+int mkdir_all(const char *path, mode_t mode, struct error **err);
+
+#endif

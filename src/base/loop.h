@@ -1,0 +1,45 @@
+/* An event loop: epoll, with descriptors and timers. One thread runs it; loop_wake may be called
+ * from any. */
+#ifndef WIRT_BASE_LOOP_H
+#define WIRT_BASE_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct loop;
+
+/* events: EPOLLIN and so on, as in epoll_ctl(2). */
+typedef void loop_fd_fn(void *arg, int fd, uint32_t events);
+typedef void loop_fn(void *arg);
+
+struct loop *loop_new(struct error **err);
+void loop_free(struct loop *l);
+
+/* Calls fn when fd has one of events. An fd is watched once; calling again replaces events, fn and
+ * arg. events 0 stops calling but keeps the slot. The fd stays the caller's and must be removed
+ * before it is closed. */
+int loop_watch(struct loop *l, int fd, uint32_t events, loop_fd_fn *fn, void *arg,
+               struct error **err);
+void loop_unwatch(struct loop *l, int fd);
+
+/* Calls fn once, at CLOCK_MONOTONIC deadline_ns. The same fn and arg given again moves the
+ * deadline; UINT64_MAX cancels. */
+void loop_timer(struct loop *l, uint64_t deadline_ns, loop_fn *fn, void *arg);
+
+/* Called after every round, before the loop sleeps (for libraries that have to be polled). May be
+ * NULL. */
+void loop_idle(struct loop *l, loop_fn *fn, void *arg);
+
+/* Runs until loop_quit. 0, or -1 with err. */
+int loop_run(struct loop *l, struct error **err);
+void loop_quit(struct loop *l);
+
+/* Makes the loop call fn(arg) in its own thread soon. Any thread; not for signal handlers. */
+void loop_call(struct loop *l, loop_fn *fn, void *arg);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t clock_ns(void);
+
+#endif

@@ -1,0 +1,61 @@
+/* The machine wall: an unmodified riscv64 operating system on a board laid out like qemu's virt. */
+#ifndef WIRT_MACHINE_MACHINE_H
+#define WIRT_MACHINE_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct machine_disk {
+    const char *path;
+    bool readonly;
+};
+
+struct machine_forward {
+    uint32_t host_addr; /* IPv4, host byte order */
+    uint16_t host_port, guest_port;
+    bool udp;
+};
+
+struct machine_config {
+    const char
+        *kernel; /* flat Image or ELF; loaded for S mode with the SBI done by the hypervisor */
+    const char *initrd;
+    const char *append; /* kernel command line */
+    const char
+        *firmware;   /* M-mode image at 0x80000000 (OpenSBI), or an ELF for it; NULL: own SBI */
+    uint64_t memory; /* bytes, a multiple of 2 MiB */
+    unsigned harts;
+    const struct machine_disk *disks;
+    unsigned n_disks;
+    bool network; /* user-mode NAT */
+    const struct machine_forward *forwards;
+    unsigned n_forwards;
+    const char *hostname;
+    bool interpret;
+    const char *trace; /* file for engine_config.trace, or NULL */
+    int console_in,
+        console_out; /* the uart's, -1 for none; a terminal is the caller's to set raw */
+    int control; /* stream socket for requests (control.h): one JSON object a line, answered in the
+                    same way; -1: none */
+};
+
+enum machine_end {
+    MACHINE_POWEROFF, /* exit status 0, or what the test device's failure code says */
+    MACHINE_REBOOT,
+    MACHINE_STOPPED, /* by request on the control socket or SIGTERM */
+};
+
+struct machine_result {
+    enum machine_end end;
+    int status; /* exit status for the shell */
+};
+
+/* Runs the machine to its end in this process. Reboot is done inside (the board is reset) and does
+ * not return. -1 with err when it could not be built or had to stop: the message names the file or
+ * field. */
+int machine_run(const struct machine_config *config, struct machine_result *result,
+                struct error **err);
+
+#endif

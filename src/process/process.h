@@ -1,0 +1,30 @@
+/* The process wall: a riscv64 Linux program on the host's kernel. Needs only libc: wirt-riscv64 is
+ * this and nothing more. */
+#ifndef WIRT_PROCESS_PROCESS_H
+#define WIRT_PROCESS_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+struct process_config {
+    const char *program; /* host path of the ELF file */
+    char **argv;         /* the guest's, NULL-terminated */
+    char **envp;         /* the guest's, NULL-terminated */
+    const char *sysroot; /* -L: absolute guest paths are looked up below it first; NULL: none */
+    const char *uname_release; /* NULL: the host's */
+    bool strace;               /* each system call on standard error */
+    bool interpret;
+    bool stats;        /* print the engine's statistics at exit */
+    const char *trace; /* file for engine_config.trace, or NULL */
+    size_t stack_size; /* 0: RLIMIT_STACK's */
+    int exec_fd;       /* wirt-riscv64 itself, to re-execute for execve of foreign programs; -1:
+                          /proc/self/exe */
+};
+
+/* Turns this process into the program. Returns only on failure to start it, with err (code ENOEXEC:
+ * not a riscv64 program). Otherwise the process ends as the program does: exit status or signal. */
+int process_exec(const struct process_config *config, struct error **err);
+
+#endif
