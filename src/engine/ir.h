@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 #define IR_NONE         0xffff
-#define IR_MAX          1024 /* instructions in a block */
+#define IR_LIMIT        1024 /* instructions in a block */
 #define BLOCK_MAX_INSNS 128  /* guest instructions in a block */
 
 enum ir_op {
@@ -181,11 +181,11 @@ struct ir_block {
     uint32_t n;           /* IR instructions */
     uint32_t n_guest;     /* guest instructions */
     uint32_t n_bytes;     /* guest bytes, summed */
-    struct ir_insn insn[IR_MAX];
+    struct ir_insn insn[IR_LIMIT];
     uint64_t guest_pc[BLOCK_MAX_INSNS];  /* address of each guest instruction */
     uint32_t guest_raw[BLOCK_MAX_INSNS]; /* its bytes (16-bit ones zero-extended) */
     uint8_t guest_len[BLOCK_MAX_INSNS];
-    uint16_t uses[IR_MAX]; /* filled by ir_optimize: how often each value is used */
+    uint16_t uses[IR_LIMIT]; /* filled by ir_optimize: how often each value is used */
 };
 
 struct cpu;
