@@ -1,0 +1,54 @@
+# A thin cover over Meson and Ninja: what a newcomer types. `make help` lists it.
+BUILD ?= build
+export WIRT_BUILD := $(abspath $(BUILD))
+PREFIX ?= /usr/local
+
+.PHONY: all help run check bench asan fuzz install deps guest format clean
+
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+help:
+	@echo 'make run      install what is needed, build, and show one program behind each of the three walls'
+	@echo 'make check    all tests            make bench    speed against qemu, crun and native code'
+	@echo 'make asan     tests with sanitizers   make fuzz  the fuzzers, some seconds each'
+	@echo 'make install  into PREFIX=$(PREFIX)   make guest   kernel, initramfs, disk, root file systems'
+	@echo 'make deps     the packages only    make format   clang-format    make clean'
+
+$(BUILD)/build.ninja:
+	scripts/deps.sh build
+	meson setup $(BUILD)
+
+run: all guest
+	scripts/demo.sh
+
+check: deps all guest
+	tests/run
+
+bench: all guest
+	scripts/deps.sh bench
+	bench/run.py
+
+asan: guest
+	scripts/deps.sh build test
+	scripts/asan.sh
+
+fuzz:
+	scripts/deps.sh build test
+	scripts/fuzz.sh
+
+install: all
+	meson install -C $(BUILD) --no-rebuild
+
+deps:
+	scripts/deps.sh build guest test
+
+guest:
+	scripts/deps.sh guest
+	scripts/guest-files.sh $(BUILD)/guest
+
+format:
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf $(BUILD) build-asan build-fuzz
