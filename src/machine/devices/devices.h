@@ -1,0 +1,62 @@
+/* The devices of the board that are not PCI functions. (The virtio devices: virtio-*.h.)
+ *
+ * A create function adds the device's region to the bus and makes the bus its owner. */
+#ifndef WIRT_MACHINE_DEVICES_DEVICES_H
+#define WIRT_MACHINE_DEVICES_DEVICES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "machine/bus.h"
+
+/* A 16550A serial port (compatible "ns16550a"; reg-shift 0, 1-byte accesses). */
+
+#define UART_SIZE 0x100
+
+struct uart;
+
+/* in, out: descriptors for its input and output, or -1; they stay the caller's, must outlive the
+ * bus, and are used from the loop's thread. NULL with err on failure. */
+struct uart *uart_create(struct bus *bus, uint64_t base, struct irq_line irq, struct loop *loop,
+                         int in, int out, struct error **err);
+
+/* Queues bytes for the output as if the guest had transmitted them (the SBI's debug console). The
+ * number taken, less than len when the reader is slow. Any thread. */
+size_t uart_write(struct uart *uart, const void *data, size_t len);
+
+/* Takes up to len bytes of the input that the guest has not seen yet (the SBI's debug console).
+ * The number taken. Any thread. */
+size_t uart_read(struct uart *uart, void *data, size_t len);
+
+/* Goldfish real-time clock (compatible "google,goldfish-rtc"): the host's time, with an alarm. */
+
+#define RTC_SIZE 0x1000
+
+int rtc_create(struct bus *bus, uint64_t base, struct irq_line irq, struct loop *loop,
+               struct error **err);
+
+/* The test finisher (compatible "sifive,test1", "sifive,test0", "syscon"): a store that ends the
+ * machine. */
+
+#define SYSCON_SIZE 0x1000
+
+enum syscon_event {
+    SYSCON_POWEROFF, /* status: 0, or the failure code that the guest gave */
+    SYSCON_REBOOT,
+};
+
+/* What the guest stores to end the machine; the device tree names them too. */
+enum {
+    SYSCON_FAIL = 0x3333,
+    SYSCON_PASS = 0x5555,
+    SYSCON_RESET = 0x7777,
+};
+
+/* fn is called in the thread of the hart that stored. */
+typedef void syscon_fn(void *arg, enum syscon_event event, unsigned status);
+
+int syscon_create(struct bus *bus, uint64_t base, syscon_fn *fn, void *arg, struct error **err);
+
+#endif
