@@ -34,6 +34,7 @@ struct pci_function {
 };
 
 struct pci_host {
+    struct bus *bus;
     struct pci_host_config c;
     pthread_mutex_t lock; /* guards configuration spaces and interrupt levels */
     struct pci_function *slots[PCI_SLOTS];
@@ -57,6 +58,11 @@ static void put32(uint8_t *p, uint32_t v)
 {
     v = htole32(v);
     memcpy(p, &v, sizeof v);
+}
+
+struct bus *pci_bus(struct pci_host *host)
+{
+    return host->bus;
 }
 
 unsigned pci_slot(const struct pci_function *f)
@@ -252,6 +258,7 @@ struct pci_host *pci_host_create(struct bus *bus, const struct pci_host_config *
                                  struct error **err)
 {
     struct pci_host *h = xcalloc(1, sizeof *h);
+    h->bus = bus;
     h->c = *config;
     pthread_mutex_init(&h->lock, NULL);
     bus_add_device(bus, h, host_reset, host_destroy);

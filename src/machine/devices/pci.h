@@ -77,6 +77,9 @@ struct pci_host *pci_host_create(struct bus *bus, const struct pci_host_config *
 struct pci_function *pci_add_function(struct pci_host *host,
                                       const struct pci_function_config *config, struct error **err);
 
+/* The bus that owns the host, and may own the devices behind it. */
+struct bus *pci_bus(struct pci_host *host);
+
 /* The slot of a function, 0 to 31. */
 unsigned pci_slot(const struct pci_function *f);
 
