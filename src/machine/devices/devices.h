@@ -1,6 +1,7 @@
-/* The devices of the board that are not PCI functions. (The virtio devices: virtio-*.h.)
+/* All devices that a board may have; each is one file.
  *
- * A create function adds the device's region to the bus and makes the bus its owner. */
+ * A create function puts the device on the bus, which becomes its owner: the caller frees the bus
+ * after a failure too. Descriptors, loop and memory stay the caller's and outlive the bus. */
 #ifndef WIRT_MACHINE_DEVICES_DEVICES_H
 #define WIRT_MACHINE_DEVICES_DEVICES_H
 
@@ -10,6 +11,8 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "machine/bus.h"
+#include "machine/machine.h"
+#include "machine/memory.h"
 
 /* A 16550A serial port (compatible "ns16550a"; reg-shift 0, 1-byte accesses). */
 
@@ -58,5 +61,19 @@ enum {
 typedef void syscon_fn(void *arg, enum syscon_event event, unsigned status);
 
 int syscon_create(struct bus *bus, uint64_t base, syscon_fn *fn, void *arg, struct error **err);
+
+/* Virtio devices, functions on the PCI bus in the order of creation. Their configuration and
+ * queues are documented in VIRTIO 1.3, chapter 5. */
+
+struct pci_host;
+
+/* A disk: a raw image, a regular file of whole 512-byte sectors. The file is locked against other
+ * machines that write it. */
+int virtio_blk_create(struct pci_host *host, struct slat *slat, const struct machine_disk *disk,
+                      struct error **err);
+
+/* Random bytes of the host. */
+int virtio_rng_create(struct pci_host *host, struct loop *loop, struct slat *slat,
+                      struct error **err);
 
 #endif

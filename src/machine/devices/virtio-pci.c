@@ -303,6 +303,16 @@ static void virtio_pci_reset(void *opaque)
     memset(p->window, 0, sizeof p->window);
 }
 
+/* The device goes after its transport, and may still be at work. */
+static void virtio_pci_destroy(void *opaque)
+{
+    struct virtio_pci *p = opaque;
+    pthread_mutex_lock(&p->device->lock);
+    p->device->set_irq = NULL;
+    pthread_mutex_unlock(&p->device->lock);
+    free(p);
+}
+
 struct pci_function *virtio_pci_add(struct pci_host *host, struct virtio_device *d,
                                     struct error **err)
 {
@@ -324,7 +334,7 @@ struct pci_function *virtio_pci_add(struct pci_host *host, struct virtio_device 
         .window_read = window_read,
         .window_write = window_write,
     };
-    bus_add_device(pci_bus(host), p, virtio_pci_reset, free);
+    bus_add_device(pci_bus(host), p, virtio_pci_reset, virtio_pci_destroy);
     p->function = pci_add_function(host, &config, err);
     if (!p->function || add_capabilities(p, err) < 0)
         return NULL;
