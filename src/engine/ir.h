@@ -93,7 +93,7 @@ enum ir_op {
     IR_FMADD, /* a * b + c, rounded once; flags IR_NEG_PRODUCT, IR_NEG_ADDEND */
     IR_FMIN,  /* IEEE 754-2019 minimumNumber; -0 < +0 */
     IR_FMAX,
-    IR_FSGNJ, /* reg: 0 sgnj, 1 sgnjn, 2 sgnjx */
+    IR_FSGNJ, /* reg: enum sgnj_kind */
     IR_FEQ,   /* -> integer 0/1; quiet */
     IR_FLT,   /* signaling */
     IR_FLE,
@@ -118,8 +118,11 @@ enum ir_op {
                   when the answer is STEP_NEXT */
     IR_FCSR,   /* a CSR instruction on fflags, frm or fcsr: imm = its bytes; like IR_SYSTEM with
                   IR_LAST */
-    IR_FENCE_I,  /* leaves */
-    IR_FS_DIRTY, /* calls ops->fs_dirty, then leaves to this same guest instruction */
+    IR_FENCE_I,   /* leaves to guest pc imm, the next instruction */
+    IR_FS_DIRTY,  /* calls ops->fs_dirty, then leaves to this same guest instruction; the last
+                     instruction */
+    IR_FRM_CHECK, /* in MODE_FP_SLOW, before operations with dynamic rounding: cpu->frm > 4 raises
+                     CAUSE_ILLEGAL with tval imm (the instruction's bytes); else goes on */
     IR_OP_COUNT
 };
 
@@ -142,6 +145,12 @@ enum amo_op {
     AMO_MAX,
     AMO_MINU,
     AMO_MAXU
+};
+
+enum sgnj_kind {
+    SGNJ,
+    SGNJN,
+    SGNJX
 };
 
 enum int_kind {
@@ -206,10 +215,25 @@ bool ir_is_observable(const struct ir_insn *i);
 bool ir_has_value(const struct ir_insn *i);
 bool ir_is_float(const struct ir_insn *i);
 
+/* Whether it must stay even when nobody uses its value. */
+bool ir_has_effect(const struct ir_insn *i);
+
 void ir_print(FILE *f, const struct ir_block *b);
 
+/* The result of a pure integer operation (not of memory, state, floating point or control): what
+ * the interpreter computes and the lifter folds. b and c are ignored where the operation has none;
+ * an absent b is replaced by imm. */
+uint64_t ir_eval(const struct ir_insn *i, uint64_t a, uint64_t b, uint64_t c);
+bool ir_compare(unsigned cond, uint64_t a, uint64_t b);
+
+/* Beside enum step, what ir_interpret answers when the block ended in fence.i: the engine calls
+ * ops->fence_i, drops translations whose bytes changed, and goes on. */
+#define STEP_FENCE_I 3
+
 /* The reference engine: runs one block and leaves cpu->pc at the next one. Answers as a handler
- * does: STEP_NEXT to go on (checking exit_request), STEP_EXIT, STEP_TRAP. */
+ * does: STEP_NEXT to go on (checking exit_request), STEP_EXIT, STEP_TRAP; or STEP_FENCE_I. Without
+ * cpu->tlb guest addresses are host addresses: cpu->pc is the instruction's before each access, for
+ * the signal handler that leaves this function. */
 int ir_interpret(struct cpu *cpu, const struct ir_block *b);
 
 #endif

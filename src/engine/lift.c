@@ -1,0 +1,128 @@
+/* Lifting: guest code at a pc becomes a superblock of IR. */
+#include <string.h>
+
+#include "engine/engine.h"
+#include "engine/ir_build.h"
+
+#define MAX_INSNS 64 /* guest instructions in a superblock; at most BLOCK_MAX_INSNS */
+#define IR_ROOM   16 /* more than one guest instruction and the block's end need */
+#define PAGE_MASK (~UINT64_C(0xfff))
+
+struct lifter {
+    struct builder bd;
+    bool paged;
+    struct code_span span; /* the bytes fetched last, at span_pc */
+    uint64_t span_pc;
+};
+
+static bool span_at(struct lifter *l, uint64_t pc)
+{
+    if (l->span.bytes && pc - l->span_pc < l->span.len)
+        return true;
+    l->span_pc = pc;
+    if (!l->bd.cpu->ops->fetch(l->bd.cpu, pc, &l->span))
+        l->span.bytes = NULL;
+    return l->span.bytes;
+}
+
+/* Two bytes at an even pc. */
+static bool fetch16(struct lifter *l, uint64_t pc, uint16_t *out, uint64_t *page)
+{
+    if (!span_at(l, pc))
+        return false;
+    uint64_t at = pc - l->span_pc;
+    if (l->span.len - at < 2) {
+        l->bd.cpu->trap = (struct trap){CAUSE_FETCH_ACCESS, pc};
+        return false;
+    }
+    memcpy(out, l->span.bytes + at, 2);
+    *page = l->paged ? l->span.page : pc & PAGE_MASK;
+    return true;
+}
+
+/* Makes page one of the block's two. */
+static bool claim(struct ir_block *b, uint64_t page)
+{
+    if (b->n_guest == 0 && b->page == UINT64_MAX)
+        b->page = page;
+    if (page == b->page || page == b->page2)
+        return true;
+    if (b->page2 != UINT64_MAX)
+        return false;
+    b->page2 = page;
+    return true;
+}
+
+/* Appends the bytes at pc to the block as its next guest instruction. false: they cannot be
+ * fetched (cpu->trap is set) or belong to another block. */
+static bool fetch_insn(struct lifter *l, uint64_t pc)
+{
+    struct ir_block *b = l->bd.b;
+    uint16_t low, high = 0;
+    uint64_t page, page_high;
+    unsigned len;
+    if (l->paged && (pc ^ b->pc) & PAGE_MASK)
+        return false;
+    if (!fetch16(l, pc, &low, &page))
+        return false;
+    len = isa_length(low) == 2 ? 2 : 4;
+    page_high = page;
+    if (len == 4 && !fetch16(l, pc + 2, &high, &page_high))
+        return false;
+    if (!claim(b, page) || !claim(b, page_high))
+        return false;
+    unsigned n = b->n_guest++;
+    b->guest_pc[n] = pc;
+    b->guest_raw[n] = low | (uint32_t)high << 16;
+    b->guest_len[n] = (uint8_t)len;
+    b->n_bytes += len;
+    l->bd.gi = (uint8_t)n;
+    l->bd.pc = pc;
+    l->bd.raw = b->guest_raw[n];
+    return true;
+}
+
+static bool contains(const struct ir_block *b, uint64_t pc)
+{
+    for (uint32_t n = 0; n < b->n_guest; n++)
+        if (b->guest_pc[n] == pc)
+            return true;
+    return false;
+}
+
+static enum lifted lift_insn(struct builder *bd)
+{
+    struct decoded d;
+    enum lifted r;
+    isa_decode(bd->raw, &d);
+    if ((r = lift_integer(bd, &d)) != LIFT_NOT || (r = lift_memory(bd, &d)) != LIFT_NOT ||
+        (r = lift_float(bd, &d)) != LIFT_NOT || (r = lift_bits(bd, &d)) != LIFT_NOT ||
+        (r = lift_csr(bd, &d)) != LIFT_NOT)
+        return r;
+    return lift_control(bd, &d);
+}
+
+bool lift_block(struct cpu *cpu, bool paged, struct ir_block *out)
+{
+    struct lifter l = {.paged = paged};
+    uint64_t pc = cpu->pc;
+    out->pc = pc;
+    out->mode = cpu->mode;
+    out->page = out->page2 = UINT64_MAX;
+    out->n = out->n_guest = out->n_bytes = 0;
+    build_start(&l.bd, cpu, out);
+    if (!fetch_insn(&l, pc))
+        return false;
+    for (;;) {
+        enum lifted r = lift_insn(&l.bd);
+        if (r == LIFT_END)
+            return true;
+        bool straddles = paged && out->page2 != UINT64_MAX;
+        pc = r == LIFT_JUMP ? l.bd.pc : pc + out->guest_len[l.bd.gi];
+        if (straddles || out->n_guest == MAX_INSNS || out->n > IR_LIMIT - IR_ROOM ||
+            contains(out, pc) || !fetch_insn(&l, pc)) {
+            build_jump(&l.bd, pc);
+            return true;
+        }
+    }
+}
