@@ -28,5 +28,8 @@ for source in tests/programs/kernels/*.c; do
 done
 for source in tests/programs/riscv/*.c; do
     [ -e "$source" ] || continue
-    compile riscv64-linux-gnu-gcc "$out/riscv64/$(basename "$source" .c)" "$source"
+    # A source's first line may ask for instructions: "/* flags: -march=..."
+    # shellcheck disable=SC2046 # a list of words
+    compile riscv64-linux-gnu-gcc "$out/riscv64/$(basename "$source" .c)" "$source" \
+        $(sed -n '1s,^/\* flags: ,,p' "$source")
 done
