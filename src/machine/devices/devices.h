@@ -76,4 +76,54 @@ int virtio_blk_create(struct pci_host *host, struct slat *slat, const struct mac
 int virtio_rng_create(struct pci_host *host, struct loop *loop, struct slat *slat,
                       struct error **err);
 
+/* A network card on a user-mode network of its own: address by DHCP 10.0.2.15, router (and the
+ * host's loopback) 10.0.2.2, DNS 10.0.2.3; with the config's hostname and forwards. It takes the
+ * loop's idle function. */
+int virtio_net_create(struct pci_host *host, struct loop *loop, struct slat *slat,
+                      const struct machine_config *config, struct error **err);
+
+/* A second console, /dev/hvc0 in a Linux guest. in, out: descriptors, or -1. */
+int virtio_console_create(struct pci_host *host, struct loop *loop, struct slat *slat, int in,
+                          int out, struct error **err);
+
+struct balloon;
+
+/* The balloon; NULL with err on failure. */
+struct balloon *virtio_balloon_create(struct pci_host *host, struct loop *loop, struct slat *slat,
+                                      struct error **err);
+
+/* Bytes of its memory that the guest shall put into the balloon, rounded down to 4 KiB: the guest
+ * sees to it soon, as far as it can. Survives a reset. Any thread. */
+void balloon_set_target(struct balloon *b, uint64_t bytes);
+
+/* Indexes of balloon_stats.value: the guest's view, in bytes or counts since its boot. */
+enum balloon_stat {
+    BALLOON_SWAP_IN,
+    BALLOON_SWAP_OUT,
+    BALLOON_MAJOR_FAULTS,
+    BALLOON_MINOR_FAULTS,
+    BALLOON_FREE,
+    BALLOON_TOTAL,
+    BALLOON_AVAILABLE, /* as MemAvailable of /proc/meminfo */
+    BALLOON_CACHES,
+    BALLOON_HUGE_ALLOCATED,
+    BALLOON_HUGE_FAILED,
+    BALLOON_N_STATS,
+};
+
+struct balloon_stats {
+    bool running;            /* a driver is at work */
+    uint64_t target, actual; /* bytes */
+    unsigned known;          /* which of value the guest gave, a bit each */
+    uint64_t value[BALLOON_N_STATS];
+    uint64_t time_ns; /* clock_ns() when it gave them; 0: never */
+};
+
+/* What is known now. Any thread. */
+void balloon_get_stats(struct balloon *b, struct balloon_stats *out);
+
+/* Asks the guest for fresh statistics; they come within milliseconds when it is awake. Any
+ * thread. */
+void balloon_request_stats(struct balloon *b);
+
 #endif

@@ -189,10 +189,10 @@ void virtio_enable_queue(struct virtio_device *d, unsigned q)
 }
 
 /* The kicked queues. In the device's loop. */
-static void serve(void *opaque)
+static void serve_kicked(void *opaque)
 {
     struct virtio_device *d = opaque;
-    atomic_store(&d->waking, false);
+    atomic_store(&d->waking, false); /* before kicked is read: a later kick wakes again */
     pthread_mutex_lock(&d->io);
     unsigned queues = atomic_exchange(&d->kicked, 0);
     for (unsigned q = 0; q < d->class->n_queues; q++)
@@ -205,7 +205,13 @@ void virtio_kick(struct virtio_device *d, unsigned queues)
 {
     atomic_fetch_or(&d->kicked, queues);
     if (!atomic_exchange(&d->waking, true))
-        loop_call(d->loop, serve, d);
+        loop_call(d->loop, serve_kicked, d);
+}
+
+void virtio_serve(struct virtio_device *d, unsigned queues)
+{
+    atomic_fetch_or(&d->kicked, queues);
+    serve_kicked(d);
 }
 
 bool virtio_pop(struct virtio_device *d, unsigned q)

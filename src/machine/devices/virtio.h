@@ -109,6 +109,9 @@ bool virtio_running(struct virtio_device *d);
 /* Serves queues (a bit each) soon. Any thread. */
 void virtio_kick(struct virtio_device *d, unsigned queues);
 
+/* Serves queues now. In the device's loop, no lock held. */
+void virtio_serve(struct virtio_device *d, unsigned queues);
+
 /* Changes bytes of the configuration space, and tells the driver unless it is not running. Any
  * thread, lock not held. */
 void virtio_set_config(struct virtio_device *d, unsigned offset, const void *data, unsigned len);
