@@ -4,6 +4,7 @@
 #define WIRT_ENGINE_FP_H
 
 #include "engine/cpu.h"
+#include "engine/ir.h"
 
 /* Flags in fflags. */
 enum {
@@ -23,6 +24,14 @@ enum {
     FP_RMM,
     FP_DYN = 7
 };
+
+/* One floating-point operation of the IR, IR_FADD to IR_UNBOX, packed into a constant. */
+uint32_t fp_how(const struct ir_insn *i);
+
+/* Does it: operands and result as ir.h says, flags into cpu->fflags, dynamic rounding by cpu->frm
+ * (which must not be a reserved one). May be called with any host rounding mode and flags, and
+ * leaves them as they were. */
+uint64_t fp_op(struct cpu *cpu, uint32_t how, uint64_t a, uint64_t b, uint64_t c);
 
 /* A CSR instruction (its bytes) on fflags, frm or fcsr: does it, keeps MODE_FP_SLOW in cpu->mode
  * true to frm, advances cpu->pc. The caller tells the engine (engine_fp_changed). */

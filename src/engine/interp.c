@@ -79,7 +79,10 @@ static uint64_t compute(struct cpu *cpu, const struct ir_insn *i, uint64_t a, ui
     case IR_NOP: return 0;
     case IR_FENCE: __atomic_thread_fence(__ATOMIC_SEQ_CST); return 0;
     case IR_PURE: return ((uint64_t(*)(uint64_t, uint64_t))(uintptr_t)i->imm)(a, b);
-    default: return ir_eval(i, a, b, c);
+    default:
+        if (i->op >= IR_FADD && i->op <= IR_UNBOX)
+            return fp_op(cpu, fp_how(i), a, b, c);
+        return ir_eval(i, a, b, c);
     }
 }
 

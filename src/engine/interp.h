@@ -9,7 +9,4 @@
 bool interp_atomic(struct cpu *cpu, const struct ir_insn *i, uint64_t a, uint64_t b, uint64_t c,
                    uint64_t *out);
 
-/* IR_FADD to IR_UNBOX. */
-uint64_t interp_float(struct cpu *cpu, const struct ir_insn *i, uint64_t a, uint64_t b, uint64_t c);
-
 #endif
