@@ -191,7 +191,8 @@ static void memory(void)
         STORE("sw", 0x99aabbccul)
         STORE("sh", 0xddeeul)
         STORE("sb", (unsigned long)at)
-        for (unsigned i = 4096 - 32; i < 4096 + 32; i++) note(area[i]);
+        for (unsigned i = 4096 - 32; i < 4096 + 32; i++)
+            note(area[i]);
     }
     done("stores");
 }
