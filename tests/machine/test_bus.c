@@ -102,7 +102,7 @@ static void syscon_ends_the_machine(void **state)
 
 static uint64_t rtc_time(struct bus *bus)
 {
-    uint64_t low, high;
+    uint64_t low = 0, high = 0;
     assert_true(bus_read(bus, 0x101000, 4, &low) && bus_read(bus, 0x101004, 4, &high));
     return high << 32 | low;
 }
