@@ -44,8 +44,8 @@ enum cpu_mode {
     MODE_VIRT = 1 << 2,     /* V = 1: VS or VU */
     MODE_FS_OFF = 1 << 3,   /* floating-point instructions are illegal (mstatus.FS = 0) */
     MODE_FS_CLEAN = 1 << 4, /* the first write of an f register or fcsr must call ops->fs_dirty */
-    MODE_FP_SLOW = 1 << 5,  /* frm is RMM, which the host has not, or is reserved: operations with
-                               dynamic  rounding go through C */
+    MODE_FP_SLOW = 1 << 5,  /* frm is not round-to-nearest-even, the mode translated code runs in:
+                               operations with dynamic rounding go through C */
 };
 
 /* One entry of a software TLB. A load, store or fetch of `size` bytes at va hits when the entry at
@@ -70,15 +70,16 @@ struct tlb {
 
 struct jump_entry {
     uint64_t pc;
-    void *code;
+    const void *code;
 };
 
 #define JUMP_BITS 12
 
 /* Guest pc -> translated code, for indirect jumps and jumps to another page. One for each context.
- */
+ * The engine empties it by itself when mode or generation are not its cpu's and engine's. */
 struct jump_cache {
     struct jump_entry entry[1 << JUMP_BITS];
+    uint64_t mode, generation;
 };
 
 struct cpu {
@@ -106,14 +107,23 @@ struct cpu {
         uint64_t guest_mxcsr, host_mxcsr; /* low 32 bits used */
         uint64_t host_rsp;                /* C stack while translated code runs */
         uint64_t shadow_rsp;              /* top of the shadow return stack while C code runs */
-        uint64_t shadow_base;             /* where an empty shadow stack has its top */
-        void *shadow_map;                 /* the mapping behind it, with guard pages */
-        uint64_t spill[16];
-        uint64_t exit_arg; /* link or block that translated code was left from */
-        uint64_t helper_fn;
+        uint64_t shadow_limit; /* calls below it leave; UINT64_MAX when an exit is requested */
+        uint64_t shadow_base;  /* where it is empty */
+        uint64_t exit_arg;     /* number of the link that translated code was left by */
+        uint64_t failed;       /* a memory helper failed: cpu->trap is set */
+        uint64_t spill[72];
+        struct shadow_stack {
+            void *map; /* with room below for what is pushed before a check */
+            uint64_t base, limit, top;
+        } shadow[2];          /* U mode's; that of S and M */
+        struct tlb *user_tlb; /* whose return addresses shadow[0] holds */
+        uint64_t generation;  /* the engine's, when the shadow stacks were last emptied */
+        struct jump_cache *own_jumps;
+        void *ir;         /* scratch for lifting */
+        void *fault_jmp;  /* interpreter: where a host fault goes */
         struct cpu *next; /* list of the engine's cpus */
         atomic_uint in_code;
-        uint64_t n_blocks, n_exits; /* statistics */
+        atomic_uint stop; /* the engine wants this cpu out of translated code for a moment */
     } p;
 };
 

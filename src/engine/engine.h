@@ -128,6 +128,12 @@ void engine_flush(struct engine *e);
  * address, and answers true. */
 bool engine_host_fault(struct cpu *cpu, siginfo_t *info, void *ucontext, uint64_t cause);
 
+/* fork() in a process wall: lock before it, then unlock in the parent and in the child, where only
+ * the calling cpu lives on and translations move to memory of the child's own. */
+void engine_fork_prepare(struct engine *e);
+void engine_fork_parent(struct engine *e);
+int engine_fork_child(struct engine *e, struct cpu *self, struct error **err);
+
 void engine_get_stats(struct engine *e, struct engine_stats *out);
 
 #endif

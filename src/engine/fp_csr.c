@@ -25,7 +25,7 @@ void fp_csr(struct cpu *cpu, uint32_t insn)
         cpu->fflags = fcsr & 0x1f;
         cpu->frm = (uint8_t)(fcsr >> 5 & 7);
         cpu->mode &= ~(uint32_t)MODE_FP_SLOW;
-        if (cpu->frm >= FP_RMM)
+        if (cpu->frm != FP_RNE)
             cpu->mode |= MODE_FP_SLOW;
     }
     if (d.rd)

@@ -1,0 +1,165 @@
+#include "engine/blocks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+
+static uint32_t hash_of(uint64_t key)
+{
+    return (uint32_t)((key * 0x9e3779b97f4a7c15u) >> (64 - HASH_BITS));
+}
+
+static uint32_t block_hash(uint64_t pc, uint64_t page, uint32_t mode)
+{
+    return hash_of(pc ^ (page << 20) ^ (page >> 44) ^ ((uint64_t)mode << 56));
+}
+
+struct block *blocks_find(struct block_table *t, uint64_t pc, uint64_t page, uint32_t mode,
+                          bool stale)
+{
+    for (struct block *b = t->hash[block_hash(pc, page, mode)]; b; b = b->hash_next)
+        if (b->pc == pc && b->page == page && b->mode == mode && b->stale == stale)
+            return b;
+    return NULL;
+}
+
+static void index_segments(struct block_table *t, struct block *b)
+{
+    for (uint32_t i = 0; i < b->n_segments; i++) {
+        struct segment *s = &b->segments[i];
+        struct segment **head = &t->pages[hash_of(s->addr >> 12)];
+        s->block = b;
+        s->page_next = *head;
+        *head = s;
+    }
+}
+
+/* Cuts the block's guest instructions into runs of consecutive addresses that stay on one page. */
+static void add_segments(struct block *b, const struct ir_block *ir, bool paged,
+                         const uint8_t *page_host, const uint8_t *page2_host)
+{
+    uint32_t total = 0, n = 0;
+    b->segments = xcalloc(ir->n_guest * 2 + 1, sizeof *b->segments);
+    b->bytes = xcalloc(ir->n_guest + 1, 4);
+    for (uint32_t i = 0; i < ir->n_guest; i++) {
+        for (uint32_t half = 0; half < ir->guest_len[i]; half += 2) {
+            uint64_t pc = ir->guest_pc[i] + half;
+            bool second = paged && (pc & ~0xfffull) != (ir->pc & ~0xfffull);
+            const uint8_t *host =
+                paged ? (second ? page2_host : page_host) + (pc & 0xfff) : (const uint8_t *)pc;
+            uint64_t addr = paged ? (second ? ir->page2 : ir->page) + (pc & 0xfff) : pc;
+            struct segment *s = n ? &b->segments[n - 1] : NULL;
+            if (!s || s->addr + s->len != addr || (addr & 0xfff) == 0) {
+                s = &b->segments[n++];
+                *s = (struct segment){.addr = addr, .host = host, .at = total};
+            }
+            uint16_t bits = (uint16_t)(ir->guest_raw[i] >> (half * 8));
+            memcpy(b->bytes + total, &bits, 2);
+            s->len += 2;
+            total += 2;
+        }
+    }
+    b->n_segments = n;
+    b->segments = xrealloc(b->segments, (n ? n : 1) * sizeof *b->segments);
+}
+
+struct block *blocks_add(struct block_table *t, const struct ir_block *ir, bool paged,
+                         const uint8_t *page_host, const uint8_t *page2_host)
+{
+    struct block *b = xcalloc(1, sizeof *b);
+    b->pc = ir->pc;
+    b->page = ir->page;
+    b->page2 = ir->page2;
+    b->mode = ir->mode;
+    b->n_guest = ir->n_guest;
+    b->guest_pc = xcalloc(ir->n_guest + 1, sizeof *b->guest_pc);
+    memcpy(b->guest_pc, ir->guest_pc, ir->n_guest * sizeof *b->guest_pc);
+    add_segments(b, ir, paged, page_host, page2_host);
+    struct block **head = &t->hash[block_hash(b->pc, b->page, b->mode)];
+    b->hash_next = *head;
+    *head = b;
+    index_segments(t, b);
+    if (t->n == t->cap) {
+        t->cap = t->cap ? t->cap * 2 : 1024;
+        t->all = xrealloc(t->all, t->cap * sizeof *t->all);
+    }
+    t->all[t->n++] = b;
+    return b;
+}
+
+uint32_t blocks_add_link(struct block_table *t, uint64_t target, uint32_t site)
+{
+    if (t->n_links == t->cap_links) {
+        t->cap_links = t->cap_links ? t->cap_links * 2 : 4096;
+        t->links = xrealloc(t->links, t->cap_links * sizeof *t->links);
+    }
+    t->links[t->n_links] = (struct link){.target = target, .site = site, .block = t->n - 1};
+    return t->n_links++;
+}
+
+struct block *blocks_by_code(struct block_table *t, const uint8_t *rx)
+{
+    uint32_t lo = 0, hi = t->n;
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (t->all[mid]->code <= rx)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (!lo)
+        return NULL;
+    struct block *b = t->all[lo - 1];
+    return b->code && rx < b->code + b->code_len ? b : NULL;
+}
+
+static bool overlaps(const struct segment *s, uint64_t start, uint64_t len)
+{
+    return s->addr < start ? start - s->addr < s->len : s->addr - start < len;
+}
+
+void blocks_in_range(struct block_table *t, uint64_t start, uint64_t len,
+                     void (*fn)(void *arg, struct block *b), void *arg)
+{
+    if (!len)
+        return;
+    uint64_t first = start >> 12, last = (start + (len - 1)) >> 12;
+    if (last - first > t->n) { /* fewer blocks than pages */
+        for (uint32_t i = 0; i < t->n; i++)
+            for (uint32_t k = 0; k < t->all[i]->n_segments && !t->all[i]->stale; k++)
+                if (overlaps(&t->all[i]->segments[k], start, len))
+                    fn(arg, t->all[i]);
+        return;
+    }
+    for (uint64_t page = first; page <= last; page++)
+        for (struct segment *s = t->pages[hash_of(page)]; s; s = s->page_next)
+            if (s->addr >> 12 == page && !s->block->stale && overlaps(s, start, len))
+                fn(arg, s->block);
+}
+
+bool block_unchanged(const struct block *b)
+{
+    for (uint32_t i = 0; i < b->n_segments; i++) {
+        const struct segment *s = &b->segments[i];
+        if (memcmp(s->host, b->bytes + s->at, s->len) != 0)
+            return false;
+    }
+    return true;
+}
+
+void blocks_clear(struct block_table *t)
+{
+    for (uint32_t i = 0; i < t->n; i++) {
+        struct block *b = t->all[i];
+        free(b->segments);
+        free(b->bytes);
+        free(b->points);
+        free(b->guest_pc);
+        free(b->ir);
+        free(b);
+    }
+    free(t->all);
+    free(t->links);
+    memset(t, 0, sizeof *t);
+}

@@ -1,0 +1,87 @@
+/* Translated blocks: found by (pc, page, mode), dropped by page or by bytes, and tied to each other
+ * by links. */
+#ifndef WIRT_ENGINE_BLOCKS_H
+#define WIRT_ENGINE_BLOCKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "engine/ir.h"
+
+#define NO_PAGE UINT64_MAX
+
+/* A run of guest bytes that a block was made from. */
+struct segment {
+    uint64_t addr;       /* as engine_invalidate names it */
+    const uint8_t *host; /* where these bytes are */
+    uint32_t len;
+    uint32_t at; /* where their copy starts in block.bytes */
+    struct block *block;
+    struct segment *page_next; /* others in the same bucket of pages */
+};
+
+/* A host code offset at which guest instruction `pc` may fault. */
+struct fault_point {
+    uint32_t offset;
+    uint32_t gi;
+};
+
+struct block {
+    uint64_t pc, page, page2;
+    uint32_t mode;
+    uint32_t n_segments, n_points, n_guest;
+    bool stale; /* its bytes have changed; kept because links may still lead to its code */
+    struct segment *segments;
+    uint8_t *bytes; /* copy of the guest code */
+    struct fault_point *points;
+    uint64_t *guest_pc; /* of each guest instruction */
+    uint8_t *code;      /* where it runs (code_cache.rx) */
+    uint32_t code_len;
+    uint32_t reenter;    /* offset in code of what leaves to look pc up again */
+    struct ir_block *ir; /* interpreter only */
+    struct block *hash_next;
+};
+
+/* A place in translated code that leaves to a fixed guest pc, and is patched once that is
+ * translated. */
+struct link {
+    uint64_t target;
+    uint32_t site;  /* offset in the code cache of the 4-byte displacement */
+    uint32_t block; /* number of the block it is in */
+};
+
+#define HASH_BITS 15
+
+struct block_table {
+    struct block *hash[1 << HASH_BITS];
+    struct segment *pages[1 << HASH_BITS]; /* by address >> 12; a segment stays on one page */
+    struct block **all;                    /* in the order of translation, and so of code address */
+    uint32_t n, cap;
+    struct link *links;
+    uint32_t n_links, cap_links;
+};
+
+struct block *blocks_find(struct block_table *t, uint64_t pc, uint64_t page, uint32_t mode,
+                          bool stale);
+
+/* Makes a block for ir, with copies of the code bytes that it was made from. host(pc) answers where
+ * the bytes at pc are. */
+struct block *blocks_add(struct block_table *t, const struct ir_block *ir, bool paged,
+                         const uint8_t *page_host, const uint8_t *page2_host);
+
+uint32_t blocks_add_link(struct block_table *t, uint64_t target, uint32_t site);
+
+/* The block whose code contains the host address, or NULL. */
+struct block *blocks_by_code(struct block_table *t, const uint8_t *rx);
+
+/* Calls fn for each block, not stale, that has bytes in [start, start + len). */
+void blocks_in_range(struct block_table *t, uint64_t start, uint64_t len,
+                     void (*fn)(void *arg, struct block *b), void *arg);
+
+/* Whether the guest's bytes are still those it was made from. */
+bool block_unchanged(const struct block *b);
+
+void blocks_clear(struct block_table *t);
+
+#endif

@@ -1,0 +1,38 @@
+/* Memory for translated code: bounded, and never writable and executable through the same mapping.
+ */
+#ifndef WIRT_ENGINE_CODE_CACHE_H
+#define WIRT_ENGINE_CODE_CACHE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct code_cache {
+    uint8_t *rw; /* where the emitter writes */
+    uint8_t *rx; /* the same memory, where it runs */
+    size_t size; /* bytes */
+    size_t used; /* bytes handed out; what follows is free */
+    size_t kept; /* bytes at the start that a reset keeps: the stubs */
+};
+
+int code_cache_init(struct code_cache *c, size_t size, struct error **err);
+void code_cache_free(struct code_cache *c);
+
+/* Forgets all but the first `kept` bytes. No cpu may be running in it. */
+void code_cache_reset(struct code_cache *c);
+
+/* After fork, in the child: moves the code to memory of the child's own, at the same addresses. */
+int code_cache_unshare(struct code_cache *c, struct error **err);
+
+static inline uint8_t *code_cache_rx(const struct code_cache *c, const uint8_t *rw)
+{
+    return c->rx + (rw - c->rw);
+}
+
+static inline uint8_t *code_cache_rw(const struct code_cache *c, const uint8_t *rx)
+{
+    return c->rw + (rx - c->rx);
+}
+
+#endif

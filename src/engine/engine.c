@@ -1,0 +1,468 @@
+/* Attaching cpus, and the loop that finds, makes and enters translated blocks. */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "engine/internal.h"
+#include "engine/tlb.h"
+
+#define MXCSR_DEFAULT 0x1f80 /* all exceptions masked, round to nearest */
+#define CACHE_BYTES   ((size_t)64 << 20)
+#define BLOCKS_LIMIT  4096 /* interpreter: blocks kept; each holds its whole IR */
+
+struct engine *engine_new(const struct engine_config *config, struct error **err)
+{
+    struct engine *e = xcalloc(1, sizeof *e);
+    e->config = *config;
+    atomic_init(&e->generation, 1);
+    pthread_mutex_init(&e->lock, NULL);
+    if (!config->interpret) {
+        size_t size = config->code_bytes ? config->code_bytes : CACHE_BYTES;
+        if (code_cache_init(&e->cache, size, err) < 0) {
+            engine_free(e);
+            return NULL;
+        }
+        emit_stubs(e);
+    }
+    return e;
+}
+
+void engine_free(struct engine *e)
+{
+    if (!e)
+        return;
+    blocks_clear(&e->blocks);
+    emit_free(e);
+    code_cache_free(&e->cache);
+    pthread_mutex_destroy(&e->lock);
+    free(e);
+}
+
+int engine_attach(struct engine *e, struct cpu *cpu, struct error **err)
+{
+    cpu->engine = e;
+    cpu->ops = e->config.ops;
+    cpu->res_addr = UINT64_MAX;
+    cpu->p.ir = xcalloc(1, sizeof(struct ir_block));
+    cpu->p.own_jumps = xcalloc(1, sizeof *cpu->p.own_jumps);
+    if (!cpu->jumps)
+        cpu->jumps = cpu->p.own_jumps;
+    if (shadow_init(cpu, err) < 0) {
+        free(cpu->p.ir);
+        free(cpu->p.own_jumps);
+        return -1;
+    }
+    cpu->p.guest_mxcsr = MXCSR_DEFAULT;
+    pthread_mutex_lock(&e->lock);
+    cpu->p.next = e->cpus;
+    e->cpus = cpu;
+    pthread_mutex_unlock(&e->lock);
+    return 0;
+}
+
+void engine_detach(struct cpu *cpu)
+{
+    struct engine *e = cpu->engine;
+    pthread_mutex_lock(&e->lock);
+    for (struct cpu **p = &e->cpus; *p; p = &(*p)->p.next) {
+        if (*p == cpu) {
+            *p = cpu->p.next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&e->lock);
+    shadow_free(cpu);
+    free(cpu->p.ir);
+    free(cpu->p.own_jumps);
+}
+
+void engine_request_exit(struct cpu *cpu)
+{
+    atomic_store(&cpu->exit_request, 1);
+    __atomic_store_n(&cpu->p.shadow_limit, UINT64_MAX, __ATOMIC_SEQ_CST);
+}
+
+void engine_set_context(struct cpu *cpu, struct tlb *tlb, struct jump_cache *jumps)
+{
+    cpu->tlb = tlb;
+    cpu->jumps = jumps;
+    shadow_switch(cpu);
+}
+
+void engine_flush_jumps(struct cpu *cpu)
+{
+    jump_cache_flush(cpu->jumps);
+    shadow_reset_all(cpu);
+}
+
+/* Empties the whole cache. Called and left with the lock held, by a cpu (self) that is not in
+ * translated code, or by nobody. The lock is dropped while waiting: a cpu on its way out may need
+ * it, in a handler that invalidates. */
+static void flush_locked(struct engine *e, struct cpu *self)
+{
+    uint64_t generation = atomic_load(&e->generation);
+    while (e->flushing) {
+        pthread_mutex_unlock(&e->lock);
+        sched_yield();
+        pthread_mutex_lock(&e->lock);
+    }
+    if (atomic_load(&e->generation) != generation)
+        return; /* somebody else has just done it */
+    e->flushing = true;
+    for (;;) {
+        bool busy = false;
+        for (struct cpu *c = e->cpus; c; c = c->p.next) {
+            if (c == self)
+                continue;
+            atomic_store(&c->p.stop, 1);
+            if (atomic_load(&c->p.in_code)) {
+                engine_request_exit(c);
+                busy = true;
+            }
+        }
+        if (!busy)
+            break;
+        pthread_mutex_unlock(&e->lock);
+        sched_yield();
+        pthread_mutex_lock(&e->lock);
+    }
+    blocks_clear(&e->blocks);
+    code_cache_reset(&e->cache);
+    atomic_fetch_add(&e->generation, 1);
+    e->stats.flushes++;
+    for (struct cpu *c = e->cpus; c; c = c->p.next)
+        atomic_store(&c->p.stop, 0);
+    e->flushing = false;
+}
+
+void engine_flush(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    flush_locked(e, NULL);
+    pthread_mutex_unlock(&e->lock);
+}
+
+struct invalidate {
+    struct engine *e;
+    bool changed_only;
+};
+
+static void invalidate_block(void *arg, struct block *b)
+{
+    struct invalidate *inv = arg;
+    if (inv->changed_only && block_unchanged(b))
+        return;
+    b->stale = true;
+    inv->e->stats.invalidated++;
+    if (b->code)
+        emit_redirect(inv->e, b, NULL);
+}
+
+void engine_invalidate(struct engine *e, uint64_t start, uint64_t len, bool changed_only)
+{
+    struct invalidate inv = {e, changed_only};
+    pthread_mutex_lock(&e->lock);
+    blocks_in_range(&e->blocks, start, len, invalidate_block, &inv);
+    pthread_mutex_unlock(&e->lock);
+}
+
+void engine_get_stats(struct engine *e, struct engine_stats *out)
+{
+    pthread_mutex_lock(&e->lock);
+    *out = e->stats;
+    out->cache_used = e->cache.used;
+    out->cache_size = e->cache.size;
+    pthread_mutex_unlock(&e->lock);
+}
+
+void engine_fork_prepare(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+}
+
+void engine_fork_parent(struct engine *e)
+{
+    pthread_mutex_unlock(&e->lock);
+}
+
+int engine_fork_child(struct engine *e, struct cpu *self, struct error **err)
+{
+    pthread_mutex_init(&e->lock, NULL);
+    self->p.next = NULL;
+    e->cpus = self;
+    if (e->config.interpret)
+        return 0;
+    return code_cache_unshare(&e->cache, err);
+}
+
+/* Notes that code on the page at pc is translated from now on, and answers where the page's bytes
+ * are. */
+static bool claim_page(struct cpu *cpu, uint64_t pc, const uint8_t **host)
+{
+    struct code_span span;
+    if (!cpu->ops->fetch(cpu, pc, &span))
+        return false;
+    *host = span.bytes - (pc & 0xfff);
+    if (cpu->ops->code_page)
+        cpu->ops->code_page(cpu, span.page);
+    return true;
+}
+
+static void trace_block(struct engine *e, const struct ir_block *ir, const struct block *b)
+{
+    FILE *f = e->config.trace;
+    ir_print(f, ir);
+    if (b->code)
+        fprintf(f, "  host code: %u bytes at %p\n", b->code_len, (void *)b->code);
+    fflush(f);
+}
+
+/* What a search for a block came to. Its pointers are good as long as the engine's generation is
+ * `generation`. */
+struct found {
+    enum {
+        FOUND,
+        TRAPPED,
+        AGAIN
+    } what;
+    const uint8_t *code;
+    const struct ir_block *ir;
+};
+
+static struct found found_block(const struct block *b)
+{
+    return (struct found){.what = FOUND, .code = b->code, .ir = b->ir};
+}
+
+/* Lifts the block at cpu->pc into cpu->p.ir. The pages are marked before their bytes are read, so
+ * that no write in between goes unnoticed. */
+static bool lift(struct cpu *cpu, const uint8_t **host, const uint8_t **host2)
+{
+    struct ir_block *ir = cpu->p.ir;
+    bool paged = cpu->engine->config.paged;
+    if (!claim_page(cpu, cpu->pc, host) || !lift_block(cpu, paged, ir))
+        return false;
+    if (paged && ir->page2 != NO_PAGE)
+        return claim_page(cpu, (cpu->pc & ~0xfffull) + 0x1000, host2) && lift_block(cpu, paged, ir);
+    return true;
+}
+
+static void count_block(struct engine *e, const struct ir_block *ir, const struct block *b)
+{
+    e->stats.blocks++;
+    e->stats.guest_insns += ir->n_guest;
+    e->stats.guest_bytes += ir->n_bytes;
+    e->stats.host_bytes += b->code_len;
+    if (e->config.trace)
+        trace_block(e, ir, b);
+}
+
+/* Makes a block of ir. The lock is held. */
+static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const uint8_t *host,
+                              const uint8_t *host2)
+{
+    struct engine *e = cpu->engine;
+    struct block *b = blocks_find(&e->blocks, ir->pc, ir->page, ir->mode, false);
+    if (b && b->page2 == ir->page2)
+        return found_block(b); /* another hart was faster */
+    if (b) {
+        b->stale = true; /* the page after it is another one now */
+        if (b->code)
+            emit_redirect(e, b, NULL);
+    }
+    if (e->config.interpret ? e->blocks.n >= BLOCKS_LIMIT : !emit_has_room(e, ir)) {
+        flush_locked(e, cpu);
+        return (struct found){.what = AGAIN};
+    }
+    struct block *old = blocks_find(&e->blocks, ir->pc, ir->page, ir->mode, true);
+    b = blocks_add(&e->blocks, ir, e->config.paged, host, host2);
+    if (e->config.interpret) {
+        b->ir = xcalloc(1, sizeof *b->ir);
+        memcpy(b->ir, ir, sizeof *b->ir);
+    } else {
+        emit_block(e, b, ir);
+        if (old)
+            emit_redirect(e, old, b->code);
+    }
+    count_block(e, ir, b);
+    return found_block(b);
+}
+
+static struct found translate(struct cpu *cpu)
+{
+    struct engine *e = cpu->engine;
+    const uint8_t *host = NULL, *host2 = NULL;
+    if (!lift(cpu, &host, &host2))
+        return (struct found){.what = TRAPPED};
+    ir_optimize(cpu->p.ir);
+    pthread_mutex_lock(&e->lock);
+    struct found f = add_block(cpu, cpu->p.ir, host, host2);
+    pthread_mutex_unlock(&e->lock);
+    return f;
+}
+
+/* The block at cpu->pc, translated if need be. */
+static struct found find_block(struct cpu *cpu)
+{
+    struct engine *e = cpu->engine;
+    struct code_span span, span2;
+    if (!cpu->ops->fetch(cpu, cpu->pc, &span))
+        return (struct found){.what = TRAPPED};
+    struct found f = {.what = AGAIN};
+    uint64_t page2 = NO_PAGE;
+    pthread_mutex_lock(&e->lock);
+    e->stats.lookups++;
+    struct block *b = blocks_find(&e->blocks, cpu->pc, span.page, cpu->mode, false);
+    if (b) {
+        e->stats.lookup_hits++;
+        page2 = b->page2;
+        f = found_block(b);
+    }
+    pthread_mutex_unlock(&e->lock);
+    if (f.what == FOUND && page2 != NO_PAGE) {
+        if (!cpu->ops->fetch(cpu, (cpu->pc & ~0xfffull) + 0x1000, &span2))
+            return (struct found){.what = TRAPPED};
+        if (span2.page != page2)
+            f.what = AGAIN;
+    }
+    return f.what == FOUND ? f : translate(cpu);
+}
+
+/* Before code is entered: drops what an older generation or another mode left behind. */
+static void check_caches(struct cpu *cpu, uint64_t generation)
+{
+    struct jump_cache *j = cpu->jumps;
+    if (j->generation != generation || j->mode != cpu->mode) {
+        jump_cache_flush(j);
+        j->generation = generation;
+        j->mode = cpu->mode;
+    }
+    if (cpu->p.generation != generation) {
+        shadow_reset_all(cpu);
+        cpu->p.generation = generation;
+    }
+}
+
+static void patch_link(struct engine *e, uint64_t number, uint64_t generation, const uint8_t *code)
+{
+    pthread_mutex_lock(&e->lock);
+    /* a flush in between has made the number mean something else, or nothing */
+    if (atomic_load(&e->generation) == generation && number < e->blocks.n_links) {
+        emit_patch_link(e, &e->blocks.links[number], code);
+        e->stats.links++;
+    }
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* Says that cpu is about to use what it found at generation. false: that is void. A flush waits for
+ * in_code, or it has set stop or moved the generation before we look. */
+static bool begin_code(struct cpu *cpu, uint64_t generation)
+{
+    atomic_store(&cpu->p.in_code, 1);
+    if (!atomic_load(&cpu->p.stop) && atomic_load(&cpu->engine->generation) == generation)
+        return true;
+    atomic_store(&cpu->p.in_code, 0);
+    return false;
+}
+
+static void end_code(struct cpu *cpu)
+{
+    atomic_store(&cpu->p.in_code, 0);
+}
+
+static enum leave enter(struct cpu *cpu, const uint8_t *code, uint64_t generation)
+{
+    struct engine *e = cpu->engine;
+    if (!begin_code(cpu, generation))
+        return LEAVE_AGAIN;
+    enum leave (*go)(struct cpu *, const uint8_t *) =
+        (enum leave(*)(struct cpu *, const uint8_t *))(uintptr_t)e->stubs.enter;
+    enum leave why = go(cpu, code);
+    if (why == LEAVE_LINK || why == LEAVE_REQUEST_LINK) {
+        pthread_mutex_lock(&e->lock); /* the array moves when it grows */
+        cpu->pc = e->blocks.links[cpu->p.exit_arg].target;
+        pthread_mutex_unlock(&e->lock);
+    }
+    end_code(cpu);
+    return why;
+}
+
+static enum engine_exit run_translated(struct cpu *cpu)
+{
+    struct engine *e = cpu->engine;
+    bool from_link = false, search = false;
+    uint64_t link_generation = 0;
+    for (;;) {
+        shadow_arm(cpu);
+        if (atomic_load(&cpu->exit_request))
+            return EXIT_REQUEST;
+        uint64_t generation = atomic_load(&e->generation);
+        check_caches(cpu, generation);
+        struct jump_entry *j = &cpu->jumps->entry[(cpu->pc >> 1) & ((1 << JUMP_BITS) - 1)];
+        const uint8_t *code = j->code;
+        if (j->pc != cpu->pc || search) {
+            struct found f = find_block(cpu);
+            if (f.what == TRAPPED)
+                return EXIT_TRAP;
+            if (f.what == AGAIN)
+                continue;
+            code = f.code;
+            *j = (struct jump_entry){.pc = cpu->pc, .code = f.code};
+            if (from_link && link_generation == generation)
+                patch_link(e, cpu->p.exit_arg, generation, code);
+        }
+        enum leave why = enter(cpu, code, generation);
+        from_link = why == LEAVE_LINK;
+        link_generation = generation;
+        search = from_link || why == LEAVE_AGAIN;
+        if (why == LEAVE_REQUEST || why == LEAVE_REQUEST_LINK)
+            return EXIT_REQUEST;
+        if (why == LEAVE_TRAP)
+            return EXIT_TRAP;
+    }
+}
+
+static enum engine_exit run_interpreted(struct cpu *cpu)
+{
+    for (;;) {
+        if (atomic_load(&cpu->exit_request))
+            return EXIT_REQUEST;
+        uint64_t generation = atomic_load(&cpu->engine->generation);
+        struct found f = find_block(cpu);
+        if (f.what == TRAPPED)
+            return EXIT_TRAP;
+        if (f.what == AGAIN || !begin_code(cpu, generation))
+            continue;
+        int step = ir_interpret(cpu, f.ir);
+        end_code(cpu);
+        if (step == STEP_FENCE_I)
+            engine_fence_i(cpu);
+        if (step == STEP_EXIT)
+            return EXIT_REQUEST;
+        if (step == STEP_TRAP)
+            return EXIT_TRAP;
+    }
+}
+
+enum engine_exit engine_run(struct cpu *cpu)
+{
+    if (!cpu->engine->config.interpret) {
+        enum engine_exit exit = run_translated(cpu);
+        fp_fold_flags(cpu);
+        return exit;
+    }
+    jmp_buf fault;
+    cpu->p.fault_jmp = &fault;
+    enum engine_exit why = EXIT_TRAP;
+    if (setjmp(fault))
+        end_code(cpu); /* engine_host_fault has set cpu->trap */
+    else
+        why = run_interpreted(cpu);
+    cpu->p.fault_jmp = NULL;
+    return why;
+}

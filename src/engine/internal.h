@@ -1,0 +1,104 @@
+/* What the engine's own files share. */
+#ifndef WIRT_ENGINE_INTERNAL_H
+#define WIRT_ENGINE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "engine/blocks.h"
+#include "engine/code_cache.h"
+#include "engine/engine.h"
+
+/* Why translated code was left. */
+enum leave {
+    LEAVE_LINK,         /* through link number p.exit_arg, whose target has no code yet */
+    LEAVE_JUMP,         /* to cpu->pc, which the jump cache did not know */
+    LEAVE_REQUEST,      /* an exit is requested; cpu->pc is where to go on */
+    LEAVE_REQUEST_LINK, /* the same, at the target of link number p.exit_arg */
+    LEAVE_TRAP,         /* cpu->trap at cpu->pc */
+    LEAVE_AGAIN,        /* the code is void: look cpu->pc up again */
+};
+
+struct engine {
+    struct engine_config config;
+    bool flushing;
+    pthread_mutex_t lock; /* guards all below; never held while an engine_ops function runs */
+    struct code_cache cache;
+    struct block_table blocks;
+    struct cpu *cpus;
+    struct engine_stats stats;
+    void *emit; /* the emitter's scratch memory */
+    atomic_uint_fast64_t
+        generation; /* counts whole flushes: shadow stacks and jump caches of older ones are void */
+    struct {
+        const uint8_t *enter; /* enum leave (struct cpu *, const uint8_t *code) */
+        const uint8_t *leave_link,
+            *leave_request_link; /* called; the link's number follows the call */
+        const uint8_t *leave_jump, *leave_again, *leave_request; /* rax: guest pc */
+        const uint8_t *jump;        /* rax: guest pc; probes the jump cache */
+        const uint8_t *return_miss; /* the same, and the shadow stack is void */
+        const uint8_t *leave_trap;  /* cpu->pc, cpu->trap are set */
+        const uint8_t *leave;       /* eax: enum leave; cpu->pc is set */
+        const uint8_t *call;        /* calls rax(cpu, rsi, rdx, rcx) with all guest state in *cpu */
+        const uint8_t *call_memory; /* the same, for memory helpers: leaves on p.failed */
+        const uint8_t *call_end;    /* called; the link's number follows: see stubs.c */
+        const uint8_t *constants;
+    } stubs;
+};
+
+/* cpu.p.spill: where values of a block are kept, temporaries around slow paths, and a helper's
+ * further operand. */
+enum {
+    SPILL_VALUES = 0,
+    SPILL_TEMPS = 56,
+    SPILL_THIRD = 64,
+    SPILL_MOVE = 65
+};
+
+/* x86_64/: fills cache with the stubs. */
+void emit_stubs(struct engine *e);
+
+/* Whether the cache has room for whatever ir may become. */
+bool emit_has_room(const struct engine *e, const struct ir_block *ir);
+
+/* Translates ir into b->code. There is room. */
+void emit_block(struct engine *e, struct block *b, const struct ir_block *ir);
+
+void emit_free(struct engine *e);
+
+/* Makes the place of link lead to code. */
+void emit_patch_link(struct engine *e, const struct link *l, const uint8_t *code);
+
+/* Makes everybody who arrives at b's code go to `code` instead, or with NULL leave and look b->pc
+ * up. */
+void emit_redirect(struct engine *e, struct block *b, const uint8_t *code);
+
+/* Moves the exception flags that the host has gathered for the guest into cpu->fflags. */
+void fp_fold_flags(struct cpu *cpu);
+
+/* shadow.c: the shadow return stacks. */
+int shadow_init(struct cpu *cpu, struct error **err);
+void shadow_free(struct cpu *cpu);
+void shadow_reset_all(struct cpu *cpu);
+void shadow_switch(struct cpu *cpu); /* to the one of cpu->mode and cpu->tlb */
+void shadow_arm(struct cpu *cpu);    /* takes back the limit that a request has raised */
+
+void engine_fence_i(struct cpu *cpu);
+
+/* helpers.c: what translated code calls. The steps answer 0 to go on, or an enum leave. */
+uint64_t helper_system(struct cpu *cpu, uint64_t insn, uint64_t pc);
+uint64_t helper_system_last(struct cpu *cpu, uint64_t insn, uint64_t pc);
+uint64_t helper_fcsr(struct cpu *cpu, uint64_t insn, uint64_t pc);
+uint64_t helper_fence_i(struct cpu *cpu, uint64_t insn, uint64_t pc);
+uint64_t helper_frm_check(struct cpu *cpu, uint64_t insn, uint64_t pc);
+uint64_t helper_fs_dirty(struct cpu *cpu, uint64_t insn, uint64_t pc);
+uint64_t helper_pure(struct cpu *cpu, uint64_t fn, uint64_t a, uint64_t b);
+uint64_t helper_float(struct cpu *cpu, uint64_t insn, uint64_t a, uint64_t b);
+/* Memory: size and signedness in what; on failure p.failed is set, and pc is the instruction's. */
+uint64_t helper_load(struct cpu *cpu, uint64_t va, uint64_t unused, uint64_t what);
+uint64_t helper_store(struct cpu *cpu, uint64_t va, uint64_t value, uint64_t what);
+uint64_t helper_atomic(struct cpu *cpu, uint64_t va, uint64_t value, uint64_t what);
+
+/* fault.c: the guest pc of the instruction that the host code before or at rx belongs to. */
+bool guest_pc_of(struct engine *e, const uint8_t *rx, uint64_t *pc);
+
+#endif

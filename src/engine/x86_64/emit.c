@@ -1,0 +1,158 @@
+/* One block from IR to host code: in one pass forward, cold code last. */
+#include "engine/x86_64/emit.h"
+
+#include <cpuid.h>
+#include <stdlib.h>
+
+#include "base/str.h"
+
+#define HOST_BYTES_MAX 256u /* an IR instruction becomes at most that, cold code included */
+
+static void detect_host(struct emit *m)
+{
+    unsigned a, b, c, d;
+    bool avx = __builtin_cpu_supports("avx"); /* asks the operating system too */
+    m->popcnt = __builtin_cpu_supports("popcnt");
+    m->bmi1 = avx && __builtin_cpu_supports("bmi");
+    m->bmi2 = avx && __builtin_cpu_supports("bmi2");
+    m->fma = avx && __builtin_cpu_supports("fma");
+    m->lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_LZCNT);
+}
+
+bool emit_has_room(const struct engine *e, const struct ir_block *ir)
+{
+    return e->cache.size - e->cache.used >= (size_t)(ir->n + 8) * HOST_BYTES_MAX;
+}
+
+/* A value that the next few instructions only SET may be made in that register's home: nothing in
+ * between may look at it, or leave with the old one overwritten. */
+static void find_hints(struct emit *m)
+{
+    const struct ir_block *ir = m->ir;
+    for (unsigned k = 0; k < ir->n; k++) {
+        const struct ir_insn *i = &ir->insn[k];
+        if (i->op != IR_SETX && i->op != IR_SETF)
+            continue;
+        unsigned v = i->a;
+        bool fp = i->op == IR_SETF;
+        const struct ir_insn *maker = &ir->insn[v];
+        if (k - v > 4 || m->v[v].hint >= 0 || ir_is_float(maker) != fp || maker->op == IR_GETX ||
+            maker->op == IR_GETF || maker->op == IR_CONST)
+            continue;
+        bool clear = true;
+        for (unsigned j = v + 1; j < k && clear; j++) {
+            const struct ir_insn *between = &ir->insn[j];
+            clear = !ir_is_observable(between) &&
+                    !(between->reg == i->reg && (between->op == (fp ? IR_GETF : IR_GETX) ||
+                                                 between->op == (fp ? IR_SETF : IR_SETX))) &&
+                    m->v[j].hint != (int)i->reg;
+        }
+        if (clear)
+            m->v[v].hint = (int8_t)i->reg;
+    }
+}
+
+static void start(struct emit *m, struct engine *e, struct block *b, const struct ir_block *ir)
+{
+    struct code_cache *c = &e->cache;
+    m->e = e;
+    m->b = b;
+    m->ir = ir;
+    m->paged = e->config.paged;
+    m->n_cold = m->n_points = 0;
+    m->locked = m->locked_f = m->dying = m->dying_f = 0;
+    m->slots = 0;
+    for (unsigned k = 0; k < ir->n; k++)
+        m->v[k] =
+            (struct value){.reg = -1, .home = -1, .slot = -1, .hint = -1, .uses = ir->uses[k]};
+    memset(m->owner, 0xff, sizeof m->owner);
+    memset(m->owner_f, 0xff, sizeof m->owner_f);
+    memset(m->cur_x, 0xff, sizeof m->cur_x);
+    memset(m->cur_f, 0xff, sizeof m->cur_f);
+    c->used = (c->used + 15) & ~(size_t)15;
+    m->a.p = m->entry = c->rw + c->used;
+}
+
+static void emit_insn(struct emit *m, unsigned n)
+{
+    unsigned op = m->ir->insn[n].op;
+    m->pc_index = n;
+    if (op == IR_NOP || op == IR_CONST)
+        return;
+    if (op < IR_LOAD)
+        emit_integer(m, n);
+    else if (op <= IR_FENCE)
+        emit_memory(m, n);
+    else if (op < IR_BR)
+        emit_float(m, n);
+    else
+        emit_control(m, n);
+    end_insn(m);
+}
+
+static void finish(struct emit *m)
+{
+    struct block *b = m->b;
+    struct code_cache *c = &m->e->cache;
+    emit_cold(m);
+    b->reenter = (uint32_t)(m->a.p - m->entry);
+    mov_ri(&m->a, RAX, m->ir->pc);
+    jmp_to(&m->a, stub(m, m->e->stubs.leave_again));
+    b->code = code_cache_rx(c, m->entry);
+    b->code_len = (uint32_t)(m->a.p - m->entry);
+    c->used = (size_t)(m->a.p - c->rw);
+    b->n_points = m->n_points;
+    b->points = xcalloc(m->n_points + 1, sizeof *b->points);
+    if (m->n_points)
+        memcpy(b->points, m->points, m->n_points * sizeof *b->points);
+}
+
+void emit_block(struct engine *e, struct block *b, const struct ir_block *ir)
+{
+    struct emit *m = e->emit;
+    if (!m) {
+        m = e->emit = xcalloc(1, sizeof *m);
+        detect_host(m);
+    }
+    start(m, e, b, ir);
+    /* what emit_redirect overwrites: one instruction, within 8 aligned bytes */
+    static const uint8_t nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
+    memcpy(m->a.p, nop5, sizeof nop5);
+    m->a.p += sizeof nop5;
+    find_hints(m);
+    for (unsigned n = 0; n < ir->n; n++)
+        emit_insn(m, n);
+    finish(m);
+}
+
+void emit_free(struct engine *e)
+{
+    struct emit *m = e->emit;
+    if (!m)
+        return;
+    free(m->cold);
+    free(m->points);
+    free(m);
+    e->emit = NULL;
+}
+
+void emit_patch_link(struct engine *e, const struct link *l, const uint8_t *code)
+{
+    uint8_t *site = e->cache.rw + l->site;
+    int32_t d = (int32_t)(code - (e->cache.rx + l->site + 4));
+    /* Another thread may be fetching this instruction. Not every site is aligned, but none crosses
+     * a cache line (align_site), within which a store of 4 bytes is seen whole. */
+    __atomic_store_n((int32_t *)(void *)site, d, __ATOMIC_RELEASE);
+}
+
+void emit_redirect(struct engine *e, struct block *b, const uint8_t *code)
+{
+    uint8_t *entry = code_cache_rw(&e->cache, b->code);
+    const uint8_t *to = code ? code : b->code + b->reenter;
+    int32_t d = (int32_t)(to - (b->code + 5));
+    uint64_t word;
+    memcpy(&word, entry, 8);
+    word &= ~UINT64_C(0xffffffffff);
+    word |= 0xe9 | (uint64_t)(uint32_t)d << 8;
+    __atomic_store_n((uint64_t *)(void *)entry, word, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,126 @@
+/* Turning one IR block into host code: the state of that, and who does what. */
+#ifndef WIRT_ENGINE_X86_64_EMIT_H
+#define WIRT_ENGINE_X86_64_EMIT_H
+
+#include "engine/internal.h"
+#include "engine/ir.h"
+#include "engine/x86_64/asm.h"
+#include "engine/x86_64/regs.h"
+
+#define VALUE_SLOTS SPILL_TEMPS
+
+/* Where a value is; several may hold at once. All -1: not made yet, or a constant. */
+struct value {
+    int8_t reg;    /* temporary, or the pinned register that a coming SET will make its home */
+    int8_t home;   /* guest register whose home (pinned register or cpu field) holds it */
+    int8_t slot;   /* of cpu.p.spill */
+    int8_t hint;   /* guest register that it is SET to right after it is made */
+    uint16_t uses; /* left */
+};
+
+/* Code that is seldom run, put behind the block's end. */
+struct cold {
+    enum {
+        COLD_LINK,      /* leave by a link; site: what jumps or calls here */
+        COLD_REQUEST,   /* leave by a link because of an exit request */
+        COLD_CALL_END,  /* the same, or the shadow stack is full */
+        COLD_CALL_FULL, /* empty the shadow stack */
+        COLD_MEMORY, /* a load, store or atomic that the TLB does not know, or that is misaligned */
+        COLD_CONSTANT, /* load xmm dest with a constant */
+        COLD_FLOAT,    /* do it in C: operands as they stand, result to dest */
+    } kind;
+    uint8_t *site, *site2; /* displacements that lead here; NULL: none */
+    uint8_t *back;         /* where to go on */
+    uint64_t target;       /* guest pc of a link */
+    uint32_t live;         /* temporaries to keep: GPRs, from bit 16 on xmm */
+    int8_t dest;           /* result register, or -1 */
+    bool dest_float, data_float;
+    uint8_t gi;
+    int8_t address, data; /* registers with the operands, -1: none */
+    int32_t offset;       /* added to the address */
+    uint64_t constant;    /* data when there is no register */
+    uint64_t what;        /* the helper's last argument */
+    const void *fn;
+};
+
+enum {
+    CONST_BOX,
+    CONST_NAN_D,
+    CONST_NAN_S,
+    CONST_SIGN_D,
+    CONST_SIGN_S,
+    CONST_REST_D,
+    CONST_REST_S,
+    N_CONSTANTS
+};
+
+struct emit {
+    struct assembler a;
+    struct engine *e;
+    struct block *b;
+    const struct ir_block *ir;
+    bool paged;
+    unsigned pc_index; /* IR instruction being emitted */
+    struct value v[IR_LIMIT];
+    int16_t owner[16];   /* value in a temporary, or -1 */
+    int16_t owner_f[16]; /* the same for xmm registers */
+    uint16_t cur_x[32],
+        cur_f[32]; /* the value that the guest register holds, as far as known, or IR_NONE */
+    uint32_t locked, locked_f; /* registers that the current instruction needs */
+    uint32_t dying, dying_f; /* locked ones whose value has no use left: its result may go there */
+    uint64_t slots;          /* bit set: value slot in use */
+    struct cold *cold;
+    uint32_t n_cold, cap_cold;
+    struct fault_point *points;
+    uint32_t n_points, cap_points;
+    uint8_t *entry;
+    bool fma, bmi1, bmi2, lzcnt, popcnt; /* what the host has */
+};
+
+/* alloc.c: which value is where. use_* count as one use. */
+bool value_is_const(const struct emit *m, unsigned v, int64_t *out);
+enum reg use_reg(struct emit *m, unsigned v);
+unsigned use_xmm(struct emit *m, unsigned v);
+/* As memory operand, when it is only in memory and this is its last use. */
+bool use_mem(struct emit *m, unsigned v, struct mem *out);
+void use_nothing(struct emit *m, unsigned v); /* the operand was dealt with otherwise */
+enum reg def_reg(struct emit *m, unsigned i);
+enum reg def_reg_not(struct emit *m, unsigned i, uint32_t avoid); /* in none of these */
+unsigned def_xmm(struct emit *m, unsigned i, uint32_t avoid);
+enum reg scratch(struct emit *m);                  /* a temporary for the current instruction */
+enum reg scratch_this(struct emit *m, enum reg r); /* this one; its value moves away */
+unsigned scratch_xmm(struct emit *m);
+void end_insn(struct emit *m);
+void set_home(struct emit *m, unsigned g, unsigned v, bool is_float);
+void get_home(struct emit *m, unsigned g, unsigned v, bool is_float);
+void save_all(struct emit *m); /* before a call that keeps nothing: every live value into a slot */
+/* After save_all: an operand, of either class, into an argument register. */
+void load_argument(struct emit *m, enum reg r, unsigned v);
+uint32_t live_temps(const struct emit *m); /* mask as in cold.live; less what the instruction itself
+                                              needs no more */
+
+/* emit_int.c, emit_mem.c, emit_float.c, emit_control.c */
+void emit_integer(struct emit *m, unsigned i);
+void emit_memory(struct emit *m, unsigned i);
+void emit_float(struct emit *m, unsigned i);
+void emit_control(struct emit *m, unsigned i);
+void emit_cold(struct emit *m);
+
+void emit_jump_probe(struct assembler *a);
+uint64_t
+describe(const struct ir_insn *i); /* what helpers are told: the instruction less its operands */
+/* An SSE instruction with a 16-byte constant as its memory operand. */
+void op_const(struct emit *m, unsigned prefix, unsigned op, unsigned xmm, unsigned constant);
+struct cold *add_cold(struct emit *m, int kind);
+void add_point(struct emit *m, const uint8_t *at, unsigned gi);
+/* cmp of the operands of i, and the condition that means they fulfil its cond. */
+enum cc emit_compare(struct emit *m, const struct ir_insn *i);
+void call_helper(struct emit *m,
+                 const void *fn); /* arguments are in rsi, rdx, rcx; nothing is live */
+
+static inline const uint8_t *stub(const struct emit *m, const uint8_t *rx)
+{
+    return code_cache_rw(&m->e->cache, (uint8_t *)(uintptr_t)rx);
+}
+
+#endif
