@@ -1,0 +1,38 @@
+/* Loading a riscv64 ELF program into this process's memory, at its own addresses. */
+#ifndef WIRT_PROCESS_LOADER_H
+#define WIRT_PROCESS_LOADER_H
+
+#include "process/state.h"
+
+/* What the new program's first thread starts with. */
+struct program {
+    uint64_t pc, sp;
+};
+
+/* What kind of file starts with these bytes. */
+enum program_kind {
+    PROGRAM_FOREIGN, /* a riscv64 ELF file: ours */
+    PROGRAM_SCRIPT,  /* #! */
+    PROGRAM_OTHER    /* the host's kernel may know it */
+};
+
+enum program_kind program_kind(const uint8_t *head, size_t len);
+
+/* Maps p->exe_host and, for a dynamic one, its interpreter; makes the stack with arguments,
+ * environment and auxiliary vector. -1 with err (code ENOEXEC: not a riscv64 program): then the
+ * address space is not good for another try. */
+int load_program(struct process *p, struct program *out, struct error **err);
+
+/* What load_program hands on to stack.c. */
+struct loaded {
+    uint64_t entry; /* the program's own */
+    uint64_t bias;  /* added to its addresses */
+    uint64_t phdr, n_phdr;
+    uint64_t end;         /* of its highest segment */
+    uint64_t interp_base; /* 0: none */
+};
+
+/* stack.c: 0 with the stack pointer in *sp, or -1 with err. */
+int build_stack(struct process *p, const struct loaded *image, uint64_t *sp, struct error **err);
+
+#endif

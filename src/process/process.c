@@ -1,0 +1,255 @@
+/* The process wall from the outside: starting a program, and the loop that runs each thread of it. */
+#include "process/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "process/loader.h"
+#include "process/path.h"
+#include "process/signal.h"
+#include "process/space.h"
+#include "process/syscall.h"
+#include "process/thread.h"
+#include "process/user_csr.h"
+
+#define INSN_ECALL    0x00000073
+#define INSN_EBREAK   0x00100073
+#define INSN_C_EBREAK 0x9002
+
+/* --- What the engine asks for --- */
+
+static bool op_fetch(struct cpu *cpu, uint64_t pc, struct code_span *out)
+{
+    struct thread *t = (struct thread *)cpu;
+    uint64_t version = atomic_load(&t->process->space.version);
+    if (t->code_version != version || pc < t->code.start || pc >= t->code.end) {
+        if (!space_find(&t->process->space, pc, &t->code)) {
+            t->code = (struct mapping){0};
+            t->fault_signo = SIGSEGV;
+            t->fault_code = SEGV_MAPERR;
+            cpu->trap = (struct trap){CAUSE_FETCH_PAGE, pc};
+            return false;
+        }
+        t->code_version = version;
+    }
+    uint8_t probe;
+    t->fault_signo = SIGSEGV;
+    t->fault_code = SEGV_ACCERR;
+    if (!(t->code.prot & PROT_EXEC) || guest_read(&probe, pc, 1)) {
+        /* not executable, or (then it is a SIGBUS) beyond the end of the mapped file */
+        if (t->code.prot & PROT_EXEC) {
+            t->fault_signo = SIGBUS;
+            t->fault_code = BUS_ADRERR;
+        }
+        cpu->trap = (struct trap){CAUSE_FETCH_PAGE, pc};
+        return false;
+    }
+    uint64_t page_end = (pc | (PAGE_SIZE - 1)) + 1; /* mappings end at page ends */
+    *out = (struct code_span){(const uint8_t *)pc, (uint32_t)(page_end - pc), pc & ~(PAGE_SIZE - 1)};
+    return true;
+}
+
+static enum step op_system(struct cpu *cpu, uint32_t insn)
+{
+    switch (insn) {
+    case INSN_ECALL:
+        /* Made outside of the engine: a thread that waits in the kernel must not look as if it were
+         * in translated code. */
+        cpu->trap = (struct trap){CAUSE_ECALL_U, 0};
+        return STEP_TRAP;
+    case INSN_EBREAK:
+    case INSN_C_EBREAK: cpu->trap = (struct trap){CAUSE_BREAKPOINT, cpu->pc}; return STEP_TRAP;
+    default:
+        if (user_csr(cpu, insn))
+            return STEP_NEXT;
+        cpu->trap = (struct trap){CAUSE_ILLEGAL, insn};
+        return STEP_TRAP;
+    }
+}
+
+static const struct engine_ops process_ops = {.fetch = op_fetch, .system = op_system};
+
+/* --- The loop --- */
+
+static void raise_trap(struct thread *t)
+{
+    const struct trap *trap = &t->cpu.trap;
+    int code = t->fault_code;
+    switch (trap->cause) {
+    case CAUSE_ECALL_U: syscall_dispatch(t); break;
+    case CAUSE_BREAKPOINT: signal_force(t, SIGTRAP, TRAP_BRKPT, t->cpu.pc); break;
+    case CAUSE_ILLEGAL: signal_force(t, SIGILL, ILL_ILLOPC, t->cpu.pc); break;
+    case CAUSE_FETCH_PAGE:
+    case CAUSE_FETCH_ACCESS:
+    case CAUSE_LOAD_PAGE:
+    case CAUSE_LOAD_ACCESS:
+    case CAUSE_STORE_PAGE:
+    case CAUSE_STORE_ACCESS:
+        /* The host says SI_KERNEL for addresses that x86-64 does not have. */
+        signal_force(t, t->fault_signo ? t->fault_signo : SIGSEGV,
+                     code == SI_KERNEL || !code ? SEGV_MAPERR : code, trap->tval);
+        break;
+    default: signal_force(t, SIGBUS, BUS_ADRALN, trap->tval);
+    }
+}
+
+void thread_loop(struct thread *t)
+{
+    while (!t->exiting) {
+        if (t->sig_pending)
+            signal_deliver(t);
+        atomic_store(&t->cpu.exit_request, 0);
+        if (t->sig_pending)
+            continue;
+        if (engine_run(&t->cpu) == EXIT_TRAP)
+            raise_trap(t);
+    }
+    thread_finish(t);
+}
+
+/* --- The end --- */
+
+static void print_stats(struct process *p)
+{
+    struct engine_stats s;
+    engine_get_stats(p->engine, &s);
+    fprintf(stderr,
+            "blocks %llu  guest instructions %llu  guest bytes %llu  host bytes %llu\n"
+            "lookups %llu  hits %llu  links %llu  invalidated %llu  flushes %llu\n"
+            "code cache %llu of %llu bytes\n",
+            (unsigned long long)s.blocks, (unsigned long long)s.guest_insns,
+            (unsigned long long)s.guest_bytes, (unsigned long long)s.host_bytes,
+            (unsigned long long)s.lookups, (unsigned long long)s.lookup_hits,
+            (unsigned long long)s.links, (unsigned long long)s.invalidated,
+            (unsigned long long)s.flushes, (unsigned long long)s.cache_used,
+            (unsigned long long)s.cache_size);
+}
+
+void process_exit(struct process *p, int status)
+{
+    if (p->config.stats)
+        print_stats(p);
+    HOST_CALL(SYS_exit_group, status);
+    __builtin_unreachable();
+}
+
+void process_die(int signo)
+{
+    struct {
+        void *handler;
+        unsigned long flags;
+        void *restorer;
+        uint64_t mask;
+    } action = {.handler = SIG_DFL};
+    uint64_t open = SIGNAL_BIT(signo);
+    HOST_CALL(SYS_rt_sigaction, signo, &action, 0, 8);
+    HOST_CALL(SYS_rt_sigprocmask, SIG_UNBLOCK, &open, 0, 8);
+    HOST_CALL(SYS_tgkill, getpid(), HOST_CALL(SYS_gettid), signo);
+    HOST_CALL(SYS_exit_group, 128 + signo); /* not reached: the signal's default action is to die */
+    __builtin_unreachable();
+}
+
+/* --- The start --- */
+
+/* Moves fd to a number that no program is likely to use. */
+static int move_away(int fd)
+{
+    struct rlimit r;
+    int highest = 1024;
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < 65536)
+        highest = (int)r.rlim_cur;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, highest - 16);
+    if (moved < 0)
+        return fd;
+    close(fd);
+    return moved;
+}
+
+static int find_sysroot(struct process *p, struct error **err)
+{
+    p->sysroot_fd = -1;
+    if (!p->config.sysroot)
+        return 0;
+    p->sysroot = realpath(p->config.sysroot, NULL);
+    if (!p->sysroot)
+        return error_set(err, errno, "-L %s", p->config.sysroot);
+    if (strcmp(p->sysroot, "/") == 0) {
+        free(p->sysroot);
+        p->sysroot = NULL;
+        return 0;
+    }
+    int fd = open(p->sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno, "-L %s", p->config.sysroot);
+    p->sysroot_fd = move_away(fd);
+    return 0;
+}
+
+static int find_program_file(struct process *p, struct error **err)
+{
+    const char *inside;
+    p->exe_host = realpath(p->config.program, NULL);
+    if (!p->exe_host)
+        return error_set(err, errno, "%s", p->config.program);
+    p->exe = xstrdup(path_below_sysroot(p, p->exe_host, &inside) ? inside : p->exe_host);
+    return 0;
+}
+
+static int start_engine(struct process *p, struct error **err)
+{
+    struct engine_config c = {.ops = &process_ops, .interpret = p->config.interpret};
+    if (p->config.trace) {
+        c.trace = fopen(p->config.trace, "ae");
+        if (!c.trace)
+            return error_set(err, errno, "--trace %s", p->config.trace);
+    }
+    p->engine = engine_new(&c, err);
+    return p->engine ? 0 : -1;
+}
+
+static void remember_emulator(struct process *p)
+{
+    unsigned long name = getauxval(AT_EXECFN);
+    p->emulator = name ? realpath((const char *)name, NULL) : NULL;
+    p->emulator_fd = p->config.exec_fd;
+}
+
+int process_exec(const struct process_config *config, struct error **err)
+{
+    struct process *p = xcalloc(1, sizeof *p);
+    struct program program;
+    p->config = *config;
+    pthread_mutex_init(&p->threads_lock, NULL);
+    space_init(&p->space);
+    remember_emulator(p);
+    if (find_sysroot(p, err) < 0 || find_program_file(p, err) < 0 || start_engine(p, err) < 0)
+        return -1;
+    struct thread *t = thread_new(p, err);
+    if (!t)
+        return -1;
+    t->leader = true;
+    t->tid = getpid();
+    signal_init_process(p, t);
+    if (load_program(p, &program, err) < 0)
+        return -1;
+
+    AUTO_FREE char *name = xstrdup(p->exe);
+    prctl(PR_SET_NAME, basename(name));
+    t->cpu.pc = program.pc;
+    t->cpu.x[2] = program.sp;
+    thread_enlist(t);
+    thread_loop(t);
+    return error_set(err, 0, "internal error: the first thread came back");
+}

@@ -1,0 +1,66 @@
+#include "process/syscall.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+/* The host's number of each call that is handed on. */
+enum {
+#define PASS(nr, name, args) HOST_##name = SYS_##name,
+#define WAIT(nr, name, args) PASS(nr, name, args)
+#define CALL(nr, name, args)
+#define NONE(nr, name, args)
+#include "process/table.def"
+#undef PASS
+#undef WAIT
+#undef CALL
+#undef NONE
+};
+
+const struct syscall syscall_table[N_SYSCALLS] = {
+#define PASS(nr, name, args) [nr] = {#name, args, NULL, HOST_##name, false},
+#define WAIT(nr, name, args) [nr] = {#name, args, NULL, HOST_##name, true},
+#define CALL(nr, name, args) [nr] = {#name, args, sys_##name, -1, true},
+#define NONE(nr, name, args) [nr] = {#name, args, NULL, -1, false},
+#include "process/table.def"
+#undef PASS
+#undef WAIT
+#undef CALL
+#undef NONE
+};
+
+static long make_call(struct thread *t, uint64_t nr, const uint64_t a[6])
+{
+    if (nr >= N_SYSCALLS || !syscall_table[nr].name)
+        return -ENOSYS;
+    const struct syscall *s = &syscall_table[nr];
+    if (s->fn)
+        return s->fn(t, a);
+    if (s->host < 0)
+        return -ENOSYS;
+    long r = safe_syscall(&t->sig_pending, s->host, a);
+    return r == -ERESTARTSYS && !s->waits ? -ERESTARTNOINTR : r;
+}
+
+void syscall_dispatch(struct thread *t)
+{
+    uint64_t a[6];
+    memcpy(a, &t->cpu.x[10], sizeof a);
+    uint64_t nr = t->cpu.x[17];
+    bool trace = t->process->config.strace;
+    /* These do not come back, or come back as another program or with other registers. */
+    bool early = trace && (nr == 93 || nr == 94 || nr == 139 || nr == 221 || nr == 281);
+    if (early)
+        strace_call(t, nr, a, NULL);
+    long r = make_call(t, nr, a);
+    if (trace && !early && r != -ERESTARTNOINTR && r != -ESTATE_SET)
+        strace_call(t, nr, a, &r);
+    if (r == -ESTATE_SET || r == -ERESTARTNOINTR)
+        return;
+    if (r == -ERESTARTSYS) {
+        t->restart = true;
+        return;
+    }
+    t->cpu.x[10] = (uint64_t)r;
+    t->cpu.pc += 4;
+}

@@ -1,0 +1,237 @@
+/* Processes, threads, and what a program may ask about the machine. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/prctl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "process/exec.h"
+#include "process/syscall.h"
+#include "process/thread.h"
+
+#define CLONE_ARGS_SIZE_VER0 64
+#define CSIGNAL_MASK         0xff
+
+long sys_exit(struct thread *t, const uint64_t a[6])
+{
+    t->exiting = true;
+    t->exit_status = (int)a[0] & 0xff;
+    return -ESTATE_SET;
+}
+
+long sys_exit_group(struct thread *t, const uint64_t a[6])
+{
+    process_exit(t->process, (int)a[0] & 0xff);
+}
+
+long sys_set_tid_address(struct thread *t, const uint64_t a[6])
+{
+    t->clear_tid = a[0];
+    return t->tid;
+}
+
+long sys_clone(struct thread *t, const uint64_t a[6])
+{
+    /* flags, stack, parent_tid, tls, child_tid: CONFIG_CLONE_BACKWARDS */
+    struct clone_request r = {
+        .flags = a[0] & 0xffffffffull & ~(uint64_t)CSIGNAL_MASK,
+        .exit_signal = a[0] & CSIGNAL_MASK,
+        .stack = a[1],
+        .parent_tid = a[2],
+        .tls = a[3],
+        .child_tid = a[4],
+    };
+    if (r.flags & CLONE_PIDFD) { /* both would be stored at the same place */
+        if (r.flags & CLONE_PARENT_SETTID)
+            return -EINVAL;
+        r.pidfd = a[2];
+    }
+    return thread_clone(t, &r);
+}
+
+long sys_clone3(struct thread *t, const uint64_t a[6])
+{
+    uint64_t v[11] = {0}; /* struct clone_args */
+    if (a[1] < CLONE_ARGS_SIZE_VER0)
+        return -EINVAL;
+    if (a[1] > PAGE_SIZE)
+        return -E2BIG;
+    if (guest_read(v, a[0], a[1] < sizeof v ? a[1] : sizeof v))
+        return -EFAULT;
+    for (uint64_t at = sizeof v; at < a[1]; at += 8) {
+        uint64_t extra = 0;
+        if (guest_read(&extra, a[0] + at, a[1] - at < 8 ? a[1] - at : 8))
+            return -EFAULT;
+        if (extra)
+            return -E2BIG;
+    }
+    struct clone_request r = {
+        .flags = v[0],
+        .pidfd = v[1],
+        .child_tid = v[2],
+        .parent_tid = v[3],
+        .exit_signal = v[4],
+        .stack = v[5] ? v[5] + v[6] : 0,
+        .tls = v[7],
+        .set_tid = v[8],
+        .set_tid_size = v[9],
+        .cgroup = v[10],
+    };
+    if ((r.flags & CSIGNAL_MASK & ~CLONE_NEWTIME) || !v[5] != !v[6])
+        return -EINVAL;
+    return thread_clone(t, &r);
+}
+
+long sys_execve(struct thread *t, const uint64_t a[6])
+{
+    return exec_program(t, AT_FDCWD, a[0], a[1], a[2], 0);
+}
+
+long sys_execveat(struct thread *t, const uint64_t a[6])
+{
+    return exec_program(t, (int)a[0], a[1], a[2], a[3], (int)a[4]);
+}
+
+long sys_prctl(struct thread *t, const uint64_t a[6])
+{
+    switch ((int)a[0]) {
+    case PR_SET_SECCOMP:     /* a filter would see the emulator's calls, not the guest's */
+    case PR_SET_MM:          /* would tell the host about the emulator's memory */
+    case PR_GET_TSC:         /* what x86 only has */
+    case PR_SET_TSC:
+    case PR_SET_SYSCALL_USER_DISPATCH: return -EINVAL;
+    case PR_GET_SECCOMP: return 0;
+    default: return host_wait(t, SYS_prctl, a[0], a[1], a[2], a[3], a[4], 0);
+    }
+}
+
+long sys_uname(struct thread *t, const uint64_t a[6])
+{
+    struct utsname u;
+    long r = HOST_CALL(SYS_uname, &u);
+    if (r)
+        return r;
+    memset(u.machine, 0, sizeof u.machine);
+    strcpy(u.machine, "riscv64");
+    const char *release = t->process->config.uname_release;
+    if (release) {
+        memset(u.release, 0, sizeof u.release);
+        strncpy(u.release, release, sizeof u.release - 1);
+    }
+    return guest_write(a[0], &u, sizeof u);
+}
+
+/* --- Limits --- */
+
+/* RLIMIT_AS and RLIMIT_DATA would count the emulator's reservations too: the guest's wish is kept and
+ * answered, and not passed on. */
+static uint64_t *kept_limit(struct process *p, int which, bool **set)
+{
+    if (which == RLIMIT_AS) {
+        *set = &p->limit_as_set;
+        return p->limit_as;
+    }
+    if (which == RLIMIT_DATA) {
+        *set = &p->limit_data_set;
+        return p->limit_data;
+    }
+    return NULL;
+}
+
+static long limit(struct thread *t, uint64_t pid, int which, uint64_t new, uint64_t old)
+{
+    struct process *p = t->process;
+    bool *set = NULL, self = (pid_t)pid == 0 || (pid_t)pid == getpid();
+    uint64_t *kept = self ? kept_limit(p, which, &set) : NULL;
+    if (!kept)
+        return HOST_CALL(SYS_prlimit64, pid, which, new, old);
+    uint64_t now[2], wanted[2];
+    long r = HOST_CALL(SYS_prlimit64, pid, which, NULL, now);
+    if (r)
+        return r;
+    if (*set)
+        memcpy(now, kept, sizeof now);
+    if (new) {
+        if (guest_read(wanted, new, sizeof wanted))
+            return -EFAULT;
+        if (wanted[0] > wanted[1])
+            return -EINVAL;
+        if (wanted[1] > now[1] && geteuid() != 0)
+            return -EPERM;
+    }
+    if (old && guest_write(old, now, sizeof now))
+        return -EFAULT;
+    if (new) {
+        memcpy(kept, wanted, sizeof wanted);
+        *set = true;
+    }
+    return 0;
+}
+
+long sys_getrlimit(struct thread *t, const uint64_t a[6])
+{
+    return limit(t, 0, (int)a[0], 0, a[1]);
+}
+
+long sys_setrlimit(struct thread *t, const uint64_t a[6])
+{
+    return a[1] ? limit(t, 0, (int)a[0], a[1], 0) : -EFAULT;
+}
+
+long sys_prlimit64(struct thread *t, const uint64_t a[6])
+{
+    return limit(t, a[0], (int)a[1], a[2], a[3]);
+}
+
+/* --- riscv_hwprobe: Documentation/riscv/hwprobe.rst of the kernel --- */
+
+enum {
+    HWPROBE_MVENDORID = 0,
+    HWPROBE_MARCHID = 1,
+    HWPROBE_MIMPID = 2,
+    HWPROBE_BASE_BEHAVIOR = 3, /* bit 0: rv64ima with the kernel's ABI */
+    HWPROBE_IMA_EXT_0 = 4,
+    HWPROBE_CPUPERF_0 = 5,
+};
+
+#define EXT_0_FD  (1ull << 0)
+#define EXT_0_C   (1ull << 1)
+#define EXT_0_ZBA (1ull << 3)
+#define EXT_0_ZBB (1ull << 4)
+#define EXT_0_ZBS (1ull << 5)
+#define MISALIGNED_FAST 3
+
+long sys_riscv_hwprobe(struct thread *t, const uint64_t a[6])
+{
+    if (a[4]) /* which-CPUs queries: all are alike, and no caller needs to be told */
+        return -EINVAL;
+    for (uint64_t i = 0; i < a[1]; i++) {
+        struct {
+            int64_t key;
+            uint64_t value;
+        } pair;
+        uint64_t at = a[0] + i * sizeof pair;
+        if (guest_read(&pair, at, sizeof pair))
+            return -EFAULT;
+        switch (pair.key) {
+        case HWPROBE_MVENDORID:
+        case HWPROBE_MARCHID:
+        case HWPROBE_MIMPID: pair.value = 0; break;
+        case HWPROBE_BASE_BEHAVIOR: pair.value = 1; break;
+        case HWPROBE_IMA_EXT_0:
+            pair.value = EXT_0_FD | EXT_0_C | EXT_0_ZBA | EXT_0_ZBB | EXT_0_ZBS;
+            break;
+        case HWPROBE_CPUPERF_0: pair.value = MISALIGNED_FAST; break;
+        default:
+            pair.key = -1;
+            pair.value = 0;
+        }
+        if (guest_write(at, &pair, sizeof pair))
+            return -EFAULT;
+    }
+    return 0;
+}
