@@ -14,8 +14,8 @@
 #include "process/path.h"
 #include "process/signal.h"
 
-#define SCRIPT_DEPTH  4 /* scripts that are interpreted by scripts */
-#define HEAD_SIZE     257 /* one more than is looked at */
+#define SCRIPT_DEPTH  4                 /* scripts that are interpreted by scripts */
+#define HEAD_SIZE     257               /* one more than is looked at */
 #define MAX_ARGUMENTS ((size_t)1 << 20) /* far more than the host's kernel takes */
 #define MAX_OPTIONS   20                /* of the emulator, see emulator_options */
 
@@ -57,7 +57,8 @@ struct exec {
     size_t argc;
 };
 
-static long classify(const char *path, uint8_t head[HEAD_SIZE], size_t *len, enum program_kind *kind)
+static long classify(const char *path, uint8_t head[HEAD_SIZE], size_t *len,
+                     enum program_kind *kind)
 {
     struct stat st;
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -179,7 +180,8 @@ static long exec_emulator(struct exec *x, uint64_t envp)
     if (p->emulator_fd >= 0)
         return host_wait(t, SYS_execveat, (uint64_t)p->emulator_fd, (uint64_t) "",
                          (uint64_t)x->argv, envp, AT_EMPTY_PATH, 0);
-    long r = host_wait(t, SYS_execve, (uint64_t) "/proc/self/exe", (uint64_t)x->argv, envp, 0, 0, 0);
+    long r =
+        host_wait(t, SYS_execve, (uint64_t) "/proc/self/exe", (uint64_t)x->argv, envp, 0, 0, 0);
     if (r == -ENOENT && p->emulator) /* no /proc here */
         r = host_wait(t, SYS_execve, (uint64_t)p->emulator, (uint64_t)x->argv, envp, 0, 0, 0);
     return r;
@@ -203,8 +205,8 @@ static long find_file(struct exec *x, int dirfd, uint64_t path, int flags)
         long n = guest_strnlen((const char *)path, PATH_MAX);
         if (n < 0 || n >= PATH_MAX || guest_read(rest, path, (size_t)n + 1))
             return n < 0 ? n : -ENAMETOOLONG;
-        snprintf(x->by_fd, sizeof x->by_fd, *rest ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d", dirfd,
-                 rest);
+        snprintf(x->by_fd, sizeof x->by_fd, *rest ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d",
+                 dirfd, rest);
         x->file.path = x->by_fd;
         if (!*rest && HOST_CALL(SYS_fcntl, dirfd, F_GETFD) == FD_CLOEXEC) {
             /* The emulator opens it after the exec: it needs a name that lasts. */

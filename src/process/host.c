@@ -19,8 +19,8 @@ long host_call(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t
     return result;
 }
 
-long host_wait(struct thread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
-               uint64_t f)
+long host_wait(struct thread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+               uint64_t e, uint64_t f)
 {
     const uint64_t args[6] = {a, b, c, d, e, f};
     return safe_syscall(&t->sig_pending, nr, args);

@@ -323,12 +323,13 @@ static int load_interp(struct process *p, const char *guest_path, uint64_t *base
     return r;
 }
 
-/* The handlers of signals return to these two instructions: li a7, 139 (rt_sigreturn); ecall. Unwinders
- * know a signal frame by exactly these bytes. */
+/* The handlers of signals return to these two instructions: li a7, 139 (rt_sigreturn); ecall.
+ * Unwinders know a signal frame by exactly these bytes. */
 static int map_signal_return(struct process *p, struct error **err)
 {
     static const uint32_t code[] = {0x08b00893, 0x00000073};
-    long r = space_mmap(p, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long r =
+        space_mmap(p, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (r < 0)
         return error_set(err, (int)-r, "the page for signal returns");
     p->signal_return = (uint64_t)r;

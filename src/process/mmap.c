@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/mman.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -92,7 +93,7 @@ static void table_set(struct space *s, uint64_t start, uint64_t end, int prot)
     }
     size_t m = 0;
     for (size_t k = 0; k < n; k++) {
-        if (m && new[m - 1].end == new[k].start && new[m - 1].prot == new[k].prot)
+        if (m && new[m - 1].end == new[k].start &&new[m - 1].prot == new[k].prot)
             new[m - 1].end = new[k].end;
         else
             new[m++] = new[k];
@@ -324,8 +325,8 @@ long space_mremap(struct process *p, uint64_t addr, uint64_t old_len, uint64_t n
     if (!range_ok(addr, old_len ? old_len : PAGE_SIZE))
         return -EFAULT;
     bool fixed = flags & MREMAP_FIXED;
-    if (fixed && ((new_addr & (PAGE_SIZE - 1)) || !range_ok(new_addr, new_len) ||
-                  !(flags & MREMAP_MAYMOVE)))
+    if (fixed &&
+        ((new_addr & (PAGE_SIZE - 1)) || !range_ok(new_addr, new_len) || !(flags & MREMAP_MAYMOVE)))
         return -EINVAL;
 
     pthread_mutex_lock(&s->lock);
@@ -396,8 +397,7 @@ long space_brk(struct process *p, uint64_t brk)
                 HOST_CALL(SYS_munmap, r, size);
             }
         } else {
-            if (end < s->brk_mapped &&
-                !HOST_CALL(SYS_munmap, end, s->brk_mapped - end)) {
+            if (end < s->brk_mapped && !HOST_CALL(SYS_munmap, end, s->brk_mapped - end)) {
                 table_set(s, end, s->brk_mapped, -1);
                 s->brk_mapped = end;
             }

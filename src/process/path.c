@@ -74,8 +74,8 @@ bool path_is_exe(const char *path)
 }
 
 /* openat2 refuses bits that openat ignores. */
-#define OPEN_FLAGS                                                                               \
-    (O_ACCMODE | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_ASYNC | O_DIRECT |      \
+#define OPEN_FLAGS                                                                          \
+    (O_ACCMODE | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_ASYNC | O_DIRECT | \
      0100000 /* O_LARGEFILE */ | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC)
 #define PATH_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -87,8 +87,8 @@ static long open_below(struct thread *t, const char *path, int flags)
     return host_wait(t, SYS_openat2, fd, (uint64_t)path, (uint64_t)&how, sizeof how, 0, 0);
 }
 
-/* The path by which the host knows what `path` below the sysroot is: links may lead anywhere, and an
- * absolute one means the sysroot's root. */
+/* The path by which the host knows what `path` below the sysroot is: links may lead anywhere, and
+ * an absolute one means the sysroot's root. */
 static bool find_below(struct process *p, const char *path, bool follow, char *out)
 {
     struct open_how how = {.flags = O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW),
@@ -96,7 +96,7 @@ static bool find_below(struct process *p, const char *path, bool follow, char *o
     long fd = HOST_CALL(SYS_openat2, p->sysroot_fd, path, &how, sizeof how);
     if (fd < 0)
         return false;
-    char link[32];
+    char link[48];
     snprintf(link, sizeof link, "/proc/self/fd/%ld", fd);
     ssize_t n = readlink(link, out, PATH_MAX - 1);
     if (n > 0)

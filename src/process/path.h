@@ -19,8 +19,8 @@ void path_resolve(struct thread *t, uint64_t guest_path, bool follow, struct hos
 /* The same for a string of the emulator's own. */
 void path_resolve_own(struct process *p, const char *path, bool follow, struct host_path *out);
 
-/* Opens path as openat does where that means another file than the host's: below the sysroot, or one
- * the emulator makes up. False: it is the host's; else *result is a descriptor or -errno. */
+/* Opens path as openat does where that means another file than the host's: below the sysroot, or
+ * one the emulator makes up. False: it is the host's; else *result is a descriptor or -errno. */
 bool path_open(struct thread *t, uint64_t guest_path, int flags, unsigned mode, long *result);
 
 /* Whether path is the /proc link that names the running program. */

@@ -1,4 +1,5 @@
-/* The process wall from the outside: starting a program, and the loop that runs each thread of it. */
+/* The process wall from the outside: starting a program, and the loop that runs each thread of it.
+ */
 #include "process/process.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -57,7 +59,8 @@ static bool op_fetch(struct cpu *cpu, uint64_t pc, struct code_span *out)
         return false;
     }
     uint64_t page_end = (pc | (PAGE_SIZE - 1)) + 1; /* mappings end at page ends */
-    *out = (struct code_span){(const uint8_t *)pc, (uint32_t)(page_end - pc), pc & ~(PAGE_SIZE - 1)};
+    *out =
+        (struct code_span){(const uint8_t *)pc, (uint32_t)(page_end - pc), pc & ~(PAGE_SIZE - 1)};
     return true;
 }
 

@@ -18,8 +18,8 @@ static void release_lock(const struct thread *t, uint64_t address, bool pi)
     if ((address & 3) || guest_read(&value, address, sizeof value))
         return;
     while ((value & FUTEX_TID_MASK) == (uint32_t)t->tid) {
-        int done = guest_cas32((uint32_t *)address, &value,
-                               (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED);
+        int done =
+            guest_cas32((uint32_t *)address, &value, (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED);
         if (done < 0)
             return;
         if (done) {

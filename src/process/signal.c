@@ -8,13 +8,13 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define HOST_SA_RESTORER     0x04000000ul
-#define GUEST_SA_RESTART     0x10000000ul
-#define GUEST_SA_NODEFER     0x40000000ul
-#define GUEST_SA_RESETHAND   0x80000000ul
-#define GUEST_SA_NOCLDSTOP   0x00000001ul
-#define GUEST_SA_NOCLDWAIT   0x00000002ul
-#define PAGE_FAULT_WRITE     2 /* bit of x86's page-fault error code */
+#define HOST_SA_RESTORER   0x04000000ul
+#define GUEST_SA_RESTART   0x10000000ul
+#define GUEST_SA_NODEFER   0x40000000ul
+#define GUEST_SA_RESETHAND 0x80000000ul
+#define GUEST_SA_NOCLDSTOP 0x00000001ul
+#define GUEST_SA_NOCLDWAIT 0x00000002ul
+#define PAGE_FAULT_WRITE   2 /* bit of x86's page-fault error code */
 
 /* A guest's mask may block these, its host thread's never does: the emulator needs them for memory
  * that is not there. */
@@ -68,8 +68,7 @@ static bool fix_guest_access(greg_t *ip)
 static void keep_signal(struct thread *t, const siginfo_t *info, ucontext_t *uc)
 {
     int signo = info->si_signo;
-    if ((SIGNAL_BIT(signo) & ALWAYS_OPEN) &&
-        ((t->mask & SIGNAL_BIT(signo)) || t->sig_pending)) {
+    if ((SIGNAL_BIT(signo) & ALWAYS_OPEN) && ((t->mask & SIGNAL_BIT(signo)) || t->sig_pending)) {
         t->held[signo == SIGBUS] = *info;
         return;
     }
@@ -92,10 +91,10 @@ static void keep_signal(struct thread *t, const siginfo_t *info, ucontext_t *uc)
 static void emulator_fault(const siginfo_t *info, const ucontext_t *uc)
 {
     char line[160];
-    int n = snprintf(line, sizeof line,
-                     "wirt-riscv64: internal error: signal %d at host address %#llx, accessing %p\n",
-                     info->si_signo, (unsigned long long)uc->uc_mcontext.gregs[REG_RIP],
-                     info->si_addr);
+    int n =
+        snprintf(line, sizeof line,
+                 "wirt-riscv64: internal error: signal %d at host address %#llx, accessing %p\n",
+                 info->si_signo, (unsigned long long)uc->uc_mcontext.gregs[REG_RIP], info->si_addr);
     if (write(STDERR_FILENO, line, (size_t)n) < 0)
         n = 0;
     process_die(info->si_signo);
@@ -110,8 +109,8 @@ static void on_signal(int signo, siginfo_t *info, void *context)
     if (fault) {
         if (fix_guest_access(&uc->uc_mcontext.gregs[REG_RIP]))
             return;
-        uint64_t cause = uc->uc_mcontext.gregs[REG_ERR] & PAGE_FAULT_WRITE ? CAUSE_STORE_PAGE
-                                                                           : CAUSE_LOAD_PAGE;
+        uint64_t cause =
+            uc->uc_mcontext.gregs[REG_ERR] & PAGE_FAULT_WRITE ? CAUSE_STORE_PAGE : CAUSE_LOAD_PAGE;
         if (!t || !engine_host_fault(&t->cpu, info, context, cause))
             emulator_fault(info, uc);
         t->fault_signo = signo;
@@ -295,8 +294,8 @@ static void release_held(struct thread *t)
     }
 }
 
-/* With everything blocked: a signal that came in before the mask changed, and that the new mask blocks,
- * goes back to the kernel's queue. */
+/* With everything blocked: a signal that came in before the mask changed, and that the new mask
+ * blocks, goes back to the kernel's queue. */
 static void requeue_blocked(struct thread *t)
 {
     int signo = t->sig_pending;

@@ -1,11 +1,11 @@
 /* Signals of the guest.
  *
- * The host's kernel does the queueing: a guest thread's signal mask is its host thread's, an ignored
- * or default action is the host's too, so what is blocked, ignored, fatal or stopping never gets
- * here. A signal with a guest handler arrives in the host handler, which keeps it in the thread's one
- * slot and leaves all signals blocked, so that no second one can come before the first is delivered
- * at the next safe point (thread_loop). Delivery writes the frame a riscv64 kernel would and sets
- * the mask again. */
+ * The host's kernel does the queueing: a guest thread's signal mask is its host thread's, an
+ * ignored or default action is the host's too, so what is blocked, ignored, fatal or stopping never
+ * gets here. A signal with a guest handler arrives in the host handler, which keeps it in the
+ * thread's one slot and leaves all signals blocked, so that no second one can come before the first
+ * is delivered at the next safe point (thread_loop). Delivery writes the frame a riscv64 kernel
+ * would and sets the mask again. */
 #ifndef WIRT_PROCESS_SIGNAL_H
 #define WIRT_PROCESS_SIGNAL_H
 
@@ -13,8 +13,8 @@
 
 #define SIGNAL_BIT(n) (1ull << ((n)-1))
 
-/* Takes over the host's actions and mask as the new program's, installs the handlers that are always
- * there. */
+/* Takes over the host's actions and mask as the new program's, installs the handlers that are
+ * always there. */
 void signal_init_process(struct process *p, struct thread *t);
 
 /* The calling host thread: its alternate stack. Undone before t is freed. */
@@ -51,8 +51,8 @@ void signal_clear_handlers(struct sighand *s);
 void signal_before_exec(struct thread *t);
 void signal_after_exec(struct thread *t);
 
-/* frame.c: writes the frame for a handler and moves the thread into it. 0 or -EFAULT. saved: the mask
- * that the handler's return restores. */
+/* frame.c: writes the frame for a handler and moves the thread into it. 0 or -EFAULT. saved: the
+ * mask that the handler's return restores. */
 int frame_push(struct thread *t, const siginfo_t *info, const struct guest_sigaction *action,
                uint64_t saved);
 /* Reads it back; *mask is the mask to restore. 0 or -EFAULT. */

@@ -1,6 +1,7 @@
 /* The stack a program starts with: argument count, arguments, environment, auxiliary vector. */
 #include <elf.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -17,7 +18,7 @@
 
 /* Single-letter extensions in AT_HWCAP, as the kernel reports them. */
 #define HWCAP(letter) (1ull << ((letter) - 'A'))
-#define HWCAPS (HWCAP('I') | HWCAP('M') | HWCAP('A') | HWCAP('F') | HWCAP('D') | HWCAP('C'))
+#define HWCAPS        (HWCAP('I') | HWCAP('M') | HWCAP('A') | HWCAP('F') | HWCAP('D') | HWCAP('C'))
 
 static uint64_t stack_size(const struct process *p)
 {

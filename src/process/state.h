@@ -34,7 +34,7 @@ struct space {
     pthread_mutex_t lock;
     struct mapping *maps; /* sorted by address, not overlapping */
     size_t n, cap;
-    atomic_ulong version; /* changes with every change of maps */
+    atomic_ulong version;                /* changes with every change of maps */
     uint64_t brk_start, brk, brk_mapped; /* brk_mapped: page end of what is mapped for it */
 };
 
@@ -65,9 +65,9 @@ struct thread {
     struct sighand *sighand;
     struct thread *prev, *next; /* process->threads */
     pid_t tid;
-    uint64_t clear_tid;   /* CLONE_CHILD_CLEARTID's address, or 0 */
-    bool leader;          /* its host thread is the one that main() runs in */
-    bool vfork_child;     /* its own process, in the memory of a parent that waits */
+    uint64_t clear_tid; /* CLONE_CHILD_CLEARTID's address, or 0 */
+    bool leader;        /* its host thread is the one that main() runs in */
+    bool vfork_child;   /* its own process, in the memory of a parent that waits */
     bool exiting;
     int exit_status;
 
@@ -77,7 +77,8 @@ struct thread {
     bool suspended;           /* suspend_mask counts for the signal that ended the call */
     volatile int sig_pending; /* number of the signal in sig_info, to be delivered now */
     siginfo_t sig_info;
-    siginfo_t held[2]; /* SIGSEGV, SIGBUS sent by kill() while the guest blocks them; signo 0: none */
+    siginfo_t
+        held[2]; /* SIGSEGV, SIGBUS sent by kill() while the guest blocks them; signo 0: none */
     struct mapping code; /* where code was fetched last, at that version of the address space */
     uint64_t code_version;
     int fault_signo, fault_code; /* of the host fault that the engine turned into a trap */
@@ -97,17 +98,17 @@ struct process {
     pthread_mutex_t threads_lock;
     struct thread *threads;
     unsigned n_threads;
-    int leader_status;       /* exit status of a leader that left before the others */
-    char *exe;               /* absolute path of the program as the guest knows it */
-    char *exe_host;          /* and as the host does */
-    char *emulator;          /* path by which wirt-riscv64 can be executed again */
-    int emulator_fd;         /* or a descriptor of it, else -1 */
-    char *sysroot;           /* absolute, no slash at its end; NULL: none */
-    int sysroot_fd;          /* O_PATH descriptor of it, out of the guest's way; -1: none */
-    uint64_t signal_return;  /* address of the code a handler returns to */
+    int leader_status;      /* exit status of a leader that left before the others */
+    char *exe;              /* absolute path of the program as the guest knows it */
+    char *exe_host;         /* and as the host does */
+    char *emulator;         /* path by which wirt-riscv64 can be executed again */
+    int emulator_fd;        /* or a descriptor of it, else -1 */
+    char *sysroot;          /* absolute, no slash at its end; NULL: none */
+    int sysroot_fd;         /* O_PATH descriptor of it, out of the guest's way; -1: none */
+    uint64_t signal_return; /* address of the code a handler returns to */
     uint64_t stack_lo, stack_hi;
-    uint64_t auxv, auxv_len; /* on the guest's stack */
-    uint64_t args, args_len; /* the argument strings, likewise */
+    uint64_t auxv, auxv_len;             /* on the guest's stack */
+    uint64_t args, args_len;             /* the argument strings, likewise */
     uint64_t limit_as[2], limit_data[2]; /* RLIMIT_AS, RLIMIT_DATA as the guest set them */
     bool limit_as_set, limit_data_set;
 };
@@ -131,16 +132,17 @@ static inline int guest_write(uint64_t to, const void *from, size_t n)
     return guest_copy((void *)to, from, n);
 }
 
-/* A host system call that no signal handler of the guest's is looked at for: -errno or the result. */
+/* A host system call that no signal handler of the guest's is looked at for: -errno or the result.
+ */
 long host_call(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
-#define HOST_CALL_N(nr, a, b, c, d, e, f, ...)                                          \
+#define HOST_CALL_N(nr, a, b, c, d, e, f, ...)                                               \
     host_call(nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e), \
               (uint64_t)(f))
 #define HOST_CALL(...) HOST_CALL_N(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
 
 /* The same, but gives way to a pending signal: for calls that may wait. */
-long host_wait(struct thread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
-               uint64_t f);
+long host_wait(struct thread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+               uint64_t e, uint64_t f);
 
 /* Runs the guest thread until it exits; then, unless that ended the process, returns. */
 void thread_loop(struct thread *t);

@@ -82,12 +82,13 @@ static void add_flags(struct line *l, uint64_t v, const struct flag *flags, size
 
 static void add_open_flags(struct line *l, uint64_t v)
 {
-    static const struct flag flags[] = {
-        {1, "O_WRONLY"},          {2, "O_RDWR"},          {0100, "O_CREAT"},
-        {0200, "O_EXCL"},         {0400, "O_NOCTTY"},     {01000, "O_TRUNC"},
-        {02000, "O_APPEND"},      {04000, "O_NONBLOCK"},  {040000, "O_DIRECT"},
-        {0100000, "O_LARGEFILE"}, {0200000, "O_DIRECTORY"}, {0400000, "O_NOFOLLOW"},
-        {02000000, "O_CLOEXEC"},  {010000000, "O_PATH"}};
+    static const struct flag flags[] = {{1, "O_WRONLY"},          {2, "O_RDWR"},
+                                        {0100, "O_CREAT"},        {0200, "O_EXCL"},
+                                        {0400, "O_NOCTTY"},       {01000, "O_TRUNC"},
+                                        {02000, "O_APPEND"},      {04000, "O_NONBLOCK"},
+                                        {040000, "O_DIRECT"},     {0100000, "O_LARGEFILE"},
+                                        {0200000, "O_DIRECTORY"}, {0400000, "O_NOFOLLOW"},
+                                        {02000000, "O_CLOEXEC"},  {010000000, "O_PATH"}};
     add_flags(l, v, flags, sizeof flags / sizeof *flags, "O_RDONLY");
 }
 

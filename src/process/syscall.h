@@ -4,8 +4,8 @@
 
 #include "process/state.h"
 
-/* A call's own function: its six argument registers; the result or -errno, or one of the numbers from
- * ERESTARTSYS on (state.h). */
+/* A call's own function: its six argument registers; the result or -errno, or one of the numbers
+ * from ERESTARTSYS on (state.h). */
 typedef long syscall_fn(struct thread *t, const uint64_t a[6]);
 
 struct syscall {

@@ -193,8 +193,8 @@ static void child_setup(struct thread *t, const struct clone_request *r)
 /* A raw clone3 for what libc's fork() cannot do: namespaces, pidfds, other exit signals. */
 static long host_fork(const struct clone_request *r)
 {
-    uint64_t plain = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_SETTLS |
-                     CLONE_CLEAR_SIGHAND | CLONE_SYSVSEM;
+    uint64_t plain = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID |
+                     CLONE_SETTLS | CLONE_CLEAR_SIGHAND | CLONE_SYSVSEM;
     if (!(r->flags & ~plain) && r->exit_signal == SIGCHLD && !r->set_tid_size) {
         pid_t pid = fork();
         return pid < 0 ? -errno : pid;
@@ -297,9 +297,9 @@ static long make_vfork(struct thread *t, const struct clone_request *r)
 
 /* --- clone --- */
 
-#define THREAD_FLAGS                                                                         \
-    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |      \
-     CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID |        \
+#define THREAD_FLAGS                                                                    \
+    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
+     CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID |   \
      CLONE_DETACHED | CLONE_IO)
 
 long thread_clone(struct thread *t, const struct clone_request *r)

@@ -13,7 +13,8 @@ bool user_csr(struct cpu *cpu, uint32_t insn)
 {
     unsigned funct3 = insn >> 12 & 7, rd = insn >> 7 & 31, rs1 = insn >> 15 & 31;
     unsigned csr = insn >> 20;
-    /* csrrs, csrrc and their immediate forms, with nothing to write: these registers are read-only */
+    /* csrrs, csrrc and their immediate forms, with nothing to write: these registers are read-only
+     */
     if ((insn & 0x7f) != OPCODE_SYSTEM || (funct3 & 3) < 2 || rs1)
         return false;
     uint64_t value;

@@ -1,5 +1,5 @@
-/* Waiting for descriptors: epoll's structure is packed on x86-64, and masks that count only while the
- * call waits. */
+/* Waiting for descriptors: epoll's structure is packed on x86-64, and masks that count only while
+ * the call waits. */
 #include <errno.h>
 #include <sys/syscall.h>
 

@@ -99,9 +99,9 @@ long sys_execveat(struct thread *t, const uint64_t a[6])
 long sys_prctl(struct thread *t, const uint64_t a[6])
 {
     switch ((int)a[0]) {
-    case PR_SET_SECCOMP:     /* a filter would see the emulator's calls, not the guest's */
-    case PR_SET_MM:          /* would tell the host about the emulator's memory */
-    case PR_GET_TSC:         /* what x86 only has */
+    case PR_SET_SECCOMP: /* a filter would see the emulator's calls, not the guest's */
+    case PR_SET_MM:      /* would tell the host about the emulator's memory */
+    case PR_GET_TSC:     /* what x86 only has */
     case PR_SET_TSC:
     case PR_SET_SYSCALL_USER_DISPATCH: return -EINVAL;
     case PR_GET_SECCOMP: return 0;
@@ -127,8 +127,8 @@ long sys_uname(struct thread *t, const uint64_t a[6])
 
 /* --- Limits --- */
 
-/* RLIMIT_AS and RLIMIT_DATA would count the emulator's reservations too: the guest's wish is kept and
- * answered, and not passed on. */
+/* RLIMIT_AS and RLIMIT_DATA would count the emulator's reservations too: the guest's wish is kept
+ * and answered, and not passed on. */
 static uint64_t *kept_limit(struct process *p, int which, bool **set)
 {
     if (which == RLIMIT_AS) {
@@ -198,11 +198,11 @@ enum {
     HWPROBE_CPUPERF_0 = 5,
 };
 
-#define EXT_0_FD  (1ull << 0)
-#define EXT_0_C   (1ull << 1)
-#define EXT_0_ZBA (1ull << 3)
-#define EXT_0_ZBB (1ull << 4)
-#define EXT_0_ZBS (1ull << 5)
+#define EXT_0_FD        (1ull << 0)
+#define EXT_0_C         (1ull << 1)
+#define EXT_0_ZBA       (1ull << 3)
+#define EXT_0_ZBB       (1ull << 4)
+#define EXT_0_ZBS       (1ull << 5)
 #define MISALIGNED_FAST 3
 
 long sys_riscv_hwprobe(struct thread *t, const uint64_t a[6])
@@ -226,9 +226,7 @@ long sys_riscv_hwprobe(struct thread *t, const uint64_t a[6])
             pair.value = EXT_0_FD | EXT_0_C | EXT_0_ZBA | EXT_0_ZBB | EXT_0_ZBS;
             break;
         case HWPROBE_CPUPERF_0: pair.value = MISALIGNED_FAST; break;
-        default:
-            pair.key = -1;
-            pair.value = 0;
+        default: pair.key = -1; pair.value = 0;
         }
         if (guest_write(at, &pair, sizeof pair))
             return -EFAULT;

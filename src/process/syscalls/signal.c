@@ -100,6 +100,6 @@ long sys_sigaltstack(struct thread *t, const uint64_t a[6])
     }
     if (new.size < GUEST_MINSIGSTKSZ)
         return -ENOMEM;
-    t->altstack = (struct guest_stack){new.sp, new.flags & GUEST_SS_AUTODISARM, 0, new.size};
+    t->altstack = (struct guest_stack){new.sp, new.flags &GUEST_SS_AUTODISARM, 0, new.size};
     return 0;
 }

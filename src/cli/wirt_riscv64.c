@@ -1,0 +1,148 @@
+/* wirt-riscv64: the process wall alone. Takes qemu-user's usual flags. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "process/process.h"
+
+#define EXIT_USAGE       125
+#define EXIT_NOT_RUNNING 126
+#define EXIT_NOT_FOUND   127
+/* AT_FLAGS bit: binfmt_misc entry with flag P, so argv is interpreter, path, the caller's argv[0]
+ * ... */
+#define FLAG_PRESERVE_ARGV0 1
+
+static const char usage[] =
+    "usage: wirt-riscv64 [options] PROGRAM [ARGUMENT ...]\n"
+    "Runs a riscv64 Linux program on this machine's kernel.\n"
+    "\n"
+    "  -L DIR          look absolute paths up below DIR first (libraries, other programs)\n"
+    "  -E VAR=VALUE    set a variable in the program's environment\n"
+    "  -U VAR          remove a variable from it\n"
+    "  -0 NAME         give the program NAME as its argv[0]\n"
+    "  -r RELEASE      the kernel release that uname answers\n"
+    "  -s BYTES        size of the program's stack\n"
+    "  -strace         print each system call on standard error\n"
+    "  --interpret     run by the reference interpreter instead of translating\n"
+    "  --stats         print the translator's statistics at the end\n"
+    "  --trace FILE    append each translated block to FILE\n"
+    "  --help, --version\n"
+    "\n"
+    "Exit status: the program's; 126 if it cannot be run, 127 if it is not found, 125 for wrong "
+    "use.\n"
+    "WIRT_RISCV64_L in the environment is a default for -L.\n";
+
+enum {
+    OPT_STRACE = 256,
+    OPT_INTERPRET,
+    OPT_STATS,
+    OPT_TRACE,
+    OPT_HELP,
+    OPT_VERSION
+};
+
+static const struct option long_options[] = {
+    {"strace", no_argument, NULL, OPT_STRACE},
+    {"interpret", no_argument, NULL, OPT_INTERPRET},
+    {"stats", no_argument, NULL, OPT_STATS},
+    {"trace", required_argument, NULL, OPT_TRACE},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+/* The environment of the program: a copy that -E and -U change. */
+static void change_environment(const char *assignment, const char *name)
+{
+    if (name ? unsetenv(name) : putenv(xstrdup(assignment))) {
+        log_error("%s %s: %s", name ? "-U" : "-E", name ? name : assignment, strerror(errno));
+        exit(EXIT_USAGE);
+    }
+}
+
+static void need_assignment(const char *text)
+{
+    const char *equals = strchr(text, '=');
+    if (equals && equals != text)
+        return;
+    log_error("-E %s: not of the form VAR=VALUE", text);
+    exit(EXIT_USAGE);
+}
+
+static size_t stack_bytes(const char *text)
+{
+    ERROR_CLEANUP err = NULL;
+    uint64_t size;
+    if (parse_size(text, "-s", &size, &err) < 0) {
+        log_error("%s", error_text(err));
+        exit(EXIT_USAGE);
+    }
+    return size;
+}
+
+static void wrong_use(const char *text)
+{
+    log_error("%s (wirt-riscv64 --help)", text);
+    exit(EXIT_USAGE);
+}
+
+/* Index of the first word that is not an option. */
+static int parse_options(int argc, char **argv, struct process_config *c, char **argv0)
+{
+    for (int o; (o = getopt_long_only(argc, argv, "+L:E:U:0:r:s:g:h", long_options, NULL)) != -1;) {
+        switch (o) {
+        case 'L': c->sysroot = optarg; break;
+        case 'E':
+            need_assignment(optarg);
+            change_environment(optarg, NULL);
+            break;
+        case 'U': change_environment(NULL, optarg); break;
+        case '0': *argv0 = optarg; break;
+        case 'r': c->uname_release = optarg; break;
+        case 's': c->stack_size = stack_bytes(optarg); break;
+        case 'g': wrong_use("-g: the debugger's port is not built yet"); break;
+        case OPT_STRACE: c->strace = true; break;
+        case OPT_INTERPRET: c->interpret = true; break;
+        case OPT_STATS: c->stats = true; break;
+        case OPT_TRACE: c->trace = optarg; break;
+        case 'h':
+        case OPT_HELP: fputs(usage, stdout); exit(0);
+        case OPT_VERSION: puts("wirt-riscv64 " WIRT_VERSION); exit(0);
+        default: exit(EXIT_USAGE);
+        }
+    }
+    return optind;
+}
+
+int main(int argc, char **argv)
+{
+    ERROR_CLEANUP err = NULL;
+    struct process_config config = {.exec_fd = -1, .sysroot = getenv("WIRT_RISCV64_L")};
+    char *argv0 = NULL;
+    log_init("wirt-riscv64", LOG_WARN);
+
+    int first = 1;
+    if (!(getauxval(AT_FLAGS) & FLAG_PRESERVE_ARGV0)) {
+        first = parse_options(argc, argv, &config, &argv0);
+    } else if (argc >= 3) {
+        argv0 = argv[2]; /* the kernel has put the path in front of it */
+        argv[2] = argv[1];
+        first = 2;
+    }
+    if (first >= argc)
+        wrong_use("no program is given");
+    config.program = argv[first];
+    config.argv = argv + first;
+    if (argv0)
+        config.argv[0] = argv0;
+    config.envp = environ;
+    if (process_exec(&config, &err) < 0)
+        log_error("%s", error_text(err));
+    return error_code(err) == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUNNING;
+}
