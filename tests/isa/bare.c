@@ -95,7 +95,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bare PROGRAM\n");
         return 2;
     }
+    static uint64_t stack[1 << 16];
     cpu.pc = load_program(argv[1]);
+    cpu.x[2] = (uint64_t)(uintptr_t)(stack + (1 << 16));
     for (;;) {
         int step = ir_interpret(&cpu, find_block(&cpu));
         if (step == STEP_TRAP || step == STEP_EXIT) {

@@ -1,7 +1,7 @@
 """Random riscv64 programs: a list of items (each a few lines of assembly), made from a seed.
 
-A program sets all registers to interesting values, runs the items, and writes scratch memory, x and
-f registers and fcsr to standard output. One register, `base`, always points into the scratch memory:
+A program sets all registers to interesting values and runs the items; every few items it writes x
+and f registers and fcsr to standard output, at the end scratch memory as well. One register, `base`, always points into the scratch memory:
     base - 2048 .. base - 1025   constants, only read
     base - 1024 .. base + 1023   read and written
     base + 1024 .. base + 1544   the final x, f and fcsr
@@ -10,7 +10,8 @@ import random
 import struct
 
 SCRATCH, OUT_X, OUT_F, OUT_FCSR, OUT_END = -1024, 1024, 1280, 1536, 1544
-OUT_LEN = OUT_END - SCRATCH
+CHECK_LEN, END_LEN = OUT_END - OUT_X, OUT_END - SCRATCH
+CHECK_EVERY = 8  # items
 
 X = ["x%d" % i for i in range(32)]
 F = ["f%d" % i for i in range(32)]
@@ -49,7 +50,7 @@ BOX = 0xFFFFFFFF00000000
 
 class Generator:
     def __init__(self, seed, count, only=None):
-        self.r = random.Random(seed)
+        self.seed, self.r = seed, random.Random(seed)
         self.count = count
         self.only = only
         self.labels = 0
@@ -376,21 +377,32 @@ class Generator:
 
     # The program
 
+    def write(self, start, r):
+        """Stores all registers and writes base + start to base + OUT_END."""
+        b = self.base
+        temporary = "x3" if b == "x1" else "x1"
+        out = ["sd x%d, %d(%s)" % (i, OUT_X + 8 * i, b) for i in range(32)]
+        out += ["fsd f%d, %d(%s)" % (i, OUT_F + 8 * i, b) for i in range(32)]
+        out += ["frcsr " + temporary, "sd %s, %d(%s)" % (temporary, OUT_FCSR, b)]
+        out += ["li a2, %d" % start, "la a1, middle", "add a1, a1, a2", "li a2, %d" % (OUT_END - start),
+                "li a7, 64", "li a0, 1", "ecall", "la %s, middle" % b]
+        # What the call needed gets values again.
+        return out + ["ld a%d, %d(%s)" % (i, 8 * r.randrange(-256, 120), b) for i in (0, 1, 2, 7)
+                      if "x%d" % (10 + i) != b]
+
     def source(self, count=None):
         """Assembly of the program, or of its first `count` items."""
         items = self.items if count is None else self.items[:count]
+        r = random.Random(self.seed)  # so that a shorter program begins as the whole one does
         out = [".option norelax", ".globl _start", ".text", "_start:", "la x31, values"]
         out += ["fld f%d, %d(x31)" % (i, 256 + 8 * i) for i in range(32)]
         out += ["ld x%d, %d(x31)" % (i, 8 * i) for i in range(1, 32)]
         out += ["la %s, middle" % self.base]
-        for lines, _ in items:
+        for n, (lines, _) in enumerate(items, 1):
             out += lines
-        b = self.base
-        out += ["sd x%d, %d(%s)" % (i, OUT_X + 8 * i, b) for i in range(32)]
-        out += ["fsd f%d, %d(%s)" % (i, OUT_F + 8 * i, b) for i in range(32)]
-        out += ["frcsr x1" if b != "x1" else "frcsr x3", "sd x1, %d(%s)" % (OUT_FCSR, b)]
-        out += ["li a7, 64", "li a0, 1", "la a1, middle%d" % SCRATCH, "li a2, %d" % OUT_LEN, "ecall",
-                "li a7, 93", "li a0, 0", "ecall"]
+            if n % CHECK_EVERY == 0:
+                out += self.write(OUT_X, r)
+        out += self.write(SCRATCH, r) + ["li a7, 93", "li a0, 0", "ecall"]
         for _, functions in items:
             out += functions
         quads = lambda values: [".dword " + ", ".join("0x%x" % v for v in values)]
@@ -402,16 +414,24 @@ class Generator:
 
 def difference(expected, got):
     """Words on the first thing that differs between two outputs."""
-    if len(expected) != OUT_LEN or len(got) != OUT_LEN:
-        return "output of %d and %d bytes" % (len(expected), len(got))
-    found = []
-    for at in range(0, OUT_LEN, 8):
-        e, g = (struct.unpack_from("<Q", b, at)[0] for b in (expected, got))
-        if e == g:
-            continue
-        place = at + SCRATCH
-        name = ("base%+d" % place if place < OUT_X else "x%d" % ((place - OUT_X) // 8) if place < OUT_F
-                else "f%d" % ((place - OUT_F) // 8) if place < OUT_FCSR else "fcsr")
-        found.append("%s is 0x%x, not 0x%x" % (name, g, e))
-    found.sort(key=lambda s: s.startswith("base"))  # registers first
-    return found[0] if found else None
+    if len(expected) != len(got):
+        return "output of %d bytes, not %d" % (len(got), len(expected))
+    checks = (len(expected) - END_LEN) // CHECK_LEN
+    for n in range(checks + 1):
+        start, first = n * CHECK_LEN, OUT_X if n < checks else SCRATCH
+        found = []
+        for place in range(first, OUT_END, 8):
+            e, g = (struct.unpack_from("<Q", b, start + place - first)[0] for b in (expected, got))
+            if e != g:
+                found.append("%s is 0x%x, not 0x%x" % (place_name(place), g, e))
+        if found:
+            return min(found, key=lambda s: s.startswith("base"))  # registers first
+    return None
+
+
+def place_name(place):
+    if place < OUT_X:
+        return "base%+d" % place
+    if place < OUT_F:
+        return "x%d" % ((place - OUT_X) // 8)
+    return "f%d" % ((place - OUT_F) // 8) if place < OUT_FCSR else "fcsr"
