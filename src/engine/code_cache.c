@@ -59,12 +59,17 @@ void code_cache_reset(struct code_cache *c)
     c->used = c->kept;
 }
 
-int code_cache_unshare(struct code_cache *c, struct error **err)
+int code_cache_copy(const struct code_cache *c, struct error **err)
 {
     AUTO_CLOSE int fd = make_file(c->size, err);
     if (fd < 0)
         return -1;
     if (write_all(fd, c->rw, c->used) < 0)
         return error_set(err, errno, "copy the code cache");
+    return STEAL_FD(fd);
+}
+
+int code_cache_move(struct code_cache *c, int fd, struct error **err)
+{
     return map_twice(fd, c->size, c->rw, c->rx, c, err);
 }

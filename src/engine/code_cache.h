@@ -22,8 +22,11 @@ void code_cache_free(struct code_cache *c);
 /* Forgets all but the first `kept` bytes. No cpu may be running in it. */
 void code_cache_reset(struct code_cache *c);
 
-/* After fork, in the child: moves the code to memory of the child's own, at the same addresses. */
-int code_cache_unshare(struct code_cache *c, struct error **err);
+/* fork: the child needs the code in memory of its own, as it was at that instant; the parent goes
+ * on changing its links at once. So the copy is made before, by the parent: a descriptor, or -1. */
+int code_cache_copy(const struct code_cache *c, struct error **err);
+/* In the child: the cache is now what fd holds, at the same addresses. fd stays the caller's. */
+int code_cache_move(struct code_cache *c, int fd, struct error **err);
 
 static inline uint8_t *code_cache_rx(const struct code_cache *c, const uint8_t *rw)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/str.h"
 #include "engine/internal.h"
 #include "engine/tlb.h"
@@ -183,10 +184,16 @@ void engine_get_stats(struct engine *e, struct engine_stats *out)
 void engine_fork_prepare(struct engine *e)
 {
     pthread_mutex_lock(&e->lock);
+    e->fork_fd = -1;
+    if (!e->config.interpret)
+        e->fork_fd = code_cache_copy(&e->cache, &e->fork_error);
 }
 
 void engine_fork_parent(struct engine *e)
 {
+    if (e->fork_fd >= 0)
+        close(e->fork_fd);
+    error_free(&e->fork_error);
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -197,7 +204,13 @@ int engine_fork_child(struct engine *e, struct cpu *self, struct error **err)
     e->cpus = self;
     if (e->config.interpret)
         return 0;
-    return code_cache_unshare(&e->cache, err);
+    if (e->fork_fd < 0) {
+        if (err)
+            *err = STEAL_PTR(e->fork_error);
+        return -1;
+    }
+    AUTO_CLOSE int fd = e->fork_fd;
+    return code_cache_move(&e->cache, fd, err);
 }
 
 /* Notes that code on the page at pc is translated from now on, and answers where the page's bytes

@@ -88,13 +88,18 @@ static void keep_signal(struct thread *t, const siginfo_t *info, ucontext_t *uc)
     engine_request_exit(&t->cpu);
 }
 
+/* Says where, as an offset in this program's own file: that is what tells a developer more. */
 static void emulator_fault(const siginfo_t *info, const ucontext_t *uc)
 {
+    extern const char __ehdr_start[];
     char line[160];
-    int n =
-        snprintf(line, sizeof line,
-                 "wirt-riscv64: internal error: signal %d at host address %#llx, accessing %p\n",
-                 info->si_signo, (unsigned long long)uc->uc_mcontext.gregs[REG_RIP], info->si_addr);
+    int n = snprintf(line, sizeof line,
+                     "wirt-riscv64: internal error: signal %d at %#llx of the emulator, accessing "
+                     "%p\n",
+                     info->si_signo,
+                     (unsigned long long)uc->uc_mcontext.gregs[REG_RIP] -
+                         (unsigned long long)__ehdr_start,
+                     info->si_addr);
     if (write(STDERR_FILENO, line, (size_t)n) < 0)
         n = 0;
     process_die(info->si_signo);
