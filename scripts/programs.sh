@@ -2,6 +2,7 @@
 # Compiles the programs of tests/programs, what is older than its source:
 #   BUILD/programs/native/NAME   kernels, for this machine
 #   BUILD/programs/riscv64/NAME  kernels and programs that are riscv64's alone
+#   BUILD/programs/container/NAME  programs for native containers
 #   BUILD/programs/machine/NAME  programs without an operating system, from machine mode on
 # usage: programs.sh     prints nothing when all is there; BUILD is $WIRT_BUILD or build
 # gcc contracts a * b + c to a fused multiply-add for riscv64: native code gets -mfma, so that
@@ -9,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${WIRT_BUILD:-build}/programs
-mkdir -p "$out/native" "$out/riscv64" "$out/machine"
+mkdir -p "$out/native" "$out/riscv64" "$out/machine" "$out/container"
 
 exec 9>"$out/lock"
 flock 9
@@ -23,7 +24,7 @@ compile() { # COMPILER OUTPUT SOURCE FLAG...
     "$cc" "$@" -o "$to.new" "$from" "${libraries[@]}"
     mv "$to.new" "$to"
 }
-libraries=(-lm -lpthread)
+libraries=(-lm -lpthread -lrt)
 for source in tests/programs/kernels/*.c; do
     name=$(basename "$source" .c)
     compile gcc "$out/native/$name" "$source" -O2 -mfma -mavx2
@@ -36,9 +37,12 @@ for source in tests/programs/riscv/*.c; do
     compile riscv64-linux-gnu-gcc "$out/riscv64/$(basename "$source" .c)" "$source" -O2 \
         $(sed -n '1s,^/\* flags: ,,p' "$source")
 done
+for source in tests/programs/container/*.c; do
+    compile gcc "$out/container/$(basename "$source" .c)" "$source" -O2
+done
 libraries=()
 for source in tests/programs/machine/*.c; do
     compile riscv64-linux-gnu-gcc "$out/machine/$(basename "$source" .c)" "$source" -O1 -march=rv64gc \
-        -mabi=lp64 -mcmodel=medany -ffreestanding -nostdlib -no-pie -fno-pic -Wl,--build-id=none \
+        -mabi=lp64 -mcmodel=medany -ffreestanding -nostdlib -no-pie -fno-pic -Wl,--build-id=none,--no-warn-rwx-segments \
         -T tests/programs/machine/link.ld
 done

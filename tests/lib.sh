@@ -1,0 +1,77 @@
+# Helpers of the shell tests: . "$(dirname "$0")/../lib.sh"
+# Each test has a folder of its own ($scratch), a state folder of its own, and leaves no guest behind.
+# shellcheck shell=bash
+
+source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=$(realpath "${WIRT_BUILD:-$source_dir/build}")
+guest=$build/guest
+wirt_binary=$build/wirt
+riscv64=$build/wirt-riscv64
+oci=$build/wirt-oci
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/wirt-test.XXXXXX")
+failures=0
+
+wirt() { "$wirt_binary" --root "$scratch/state" "$@"; }
+
+end_test() {
+    local ids
+    if [ -d "$scratch/state" ]; then
+        mapfile -t ids < <(wirt ps -aq 2>/dev/null)
+        [ ${#ids[@]} -eq 0 ] || wirt rm -f "${ids[@]}" >/dev/null 2>&1
+    fi
+    rm -rf "$scratch"
+}
+trap end_test EXIT
+trap 'exit 143' TERM INT
+
+ok() { echo "ok - $1"; }
+not_ok() { # NAME WHY
+    echo "not ok - $1: $2"
+    failures=$((failures + 1))
+}
+skip() { echo "skip - $1: $2"; }
+
+# check NAME COMMAND...: ok when the command succeeds, and what it said when not
+check() {
+    local name=$1 said
+    shift
+    if said=$("$@" 2>&1); then ok "$name"; else not_ok "$name" "$* answered $?: $(tail -n 3 <<<"$said" | xargs -0)"; fi
+}
+
+# equal NAME WANTED GOT
+equal() {
+    if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "wanted '$2', got '$3'"; fi
+}
+
+# contains NAME TEXT WHOLE
+contains() {
+    if grep -qF -- "$2" <<<"$3"; then ok "$1"; else not_ok "$1" "'$2' is not in '$(tail -n 5 <<<"$3")'"; fi
+}
+
+# within NAME VALUE LOW HIGH: whole numbers
+within() {
+    if [[ $2 =~ ^-?[0-9]+$ ]] && [ "$2" -ge "$3" ] && [ "$2" -le "$4" ]; then
+        ok "$1 ($2)"
+    else
+        not_ok "$1" "'$2' is not from $3 to $4"
+    fi
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds
+wait_for() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.2
+    done
+}
+
+logged() { wirt logs "$1" 2>/dev/null | grep -qF -- "$2"; } # GUEST TEXT
+
+# machine_stat GUEST PATH: a number of the hypervisor's statistics, e.g. .memory.second_level_faults
+machine_stat() { wirt stats --no-stream --json "$1" | jq -e "[.. | .machine? // empty] | first | $2"; }
+
+need_root() { [ "$(id -u)" -eq 0 ] || { skip "$1" "needs root"; exit 0; }; }
+
+finish() { exit $((failures > 0)); }
