@@ -39,7 +39,7 @@ static bool short_integer(const struct text *t, const struct decoded *d)
             put(t, "nop");
         else if (!d->rs1)
             put(t, "li\t%s,%d", rd, d->imm);
-        else if (!d->imm)
+        else if (!d->imm && d->len == 4)
             put(t, "mv\t%s,%s", rd, rs1);
         else
             return false;
