@@ -1,0 +1,293 @@
+#include "guest/container_spec.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "guest/wall.h"
+
+static json_object *words(const char *const *w)
+{
+    json_object *a = json_object_new_array();
+    for (; *w; w++)
+        json_object_array_add(a, json_object_new_string(*w));
+    return a;
+}
+
+#define WORDS(...) words((const char *const[]){__VA_ARGS__, NULL})
+
+char **container_command(const struct guest_spec *s, char *const *command, char *const *env,
+                         const char *workdir, struct error **err)
+{
+    ERROR_CLEANUP why = NULL;
+    AUTO_FREE char *path =
+        rootfs_find_command(s->rootfs, command[0], workdir, wall_get_env(env, "PATH"), NULL, &why);
+    /* A mount may bring the command. */
+    if (!path && !s->n_mounts) {
+        if (err) {
+            *err = why;
+            why = NULL;
+        }
+        return NULL;
+    }
+    if (!s->foreign)
+        return strv_dup(command);
+    char **v = strv_add(NULL, xstrdup(CONTAINER_EMULATOR));
+    v = strv_add(v, xstrdup("-0"));
+    v = strv_add(v, xstrdup(command[0]));
+    v = strv_add(v, path ? xstrdup(path) : xstrdup(command[0]));
+    for (char *const *c = command + 1; *c; c++)
+        v = strv_add(v, xstrdup(*c));
+    return v;
+}
+
+/* Docker's and podman's default set. */
+static json_object *capabilities(void)
+{
+    static const char *const names[] = {
+        "CAP_AUDIT_WRITE", "CAP_CHOWN",   "CAP_DAC_OVERRIDE",     "CAP_FOWNER",     "CAP_FSETID",
+        "CAP_KILL",        "CAP_MKNOD",   "CAP_NET_BIND_SERVICE", "CAP_NET_RAW",    "CAP_SETFCAP",
+        "CAP_SETGID",      "CAP_SETPCAP", "CAP_SETUID",           "CAP_SYS_CHROOT", NULL};
+    json_object *o = json_object_new_object();
+    json_object_object_add(o, "bounding", words(names));
+    json_object_object_add(o, "effective", words(names));
+    json_object_object_add(o, "permitted", words(names));
+    return o;
+}
+
+static int add_process(json_object *o, const struct guest *g, struct error **err)
+{
+    const struct guest_spec *s = &g->spec;
+    struct rootfs_user u;
+    if (rootfs_lookup_user(s->rootfs, s->user, &u, err) < 0)
+        return -1;
+    char **env = wall_environment(s, u.home, NULL);
+    free(u.home);
+    char **args = container_command(s, s->command, env, s->workdir, err);
+    json_object *p = json_object_new_object();
+    json_object_object_add(o, "process", p);
+    json_put_bool(p, "terminal", s->tty);
+    json_object *user = json_object_new_object();
+    json_put_int(user, "uid", u.uid);
+    json_put_int(user, "gid", u.gid);
+    json_object *gids = json_object_new_array();
+    for (unsigned i = 0; i < u.n_groups; i++)
+        json_object_array_add(gids, json_object_new_int64(u.groups[i]));
+    json_object_object_add(user, "additionalGids", gids);
+    json_object_object_add(p, "user", user);
+    json_put_strv(p, "env", env);
+    json_put_strv(p, "args", args);
+    json_put_str(p, "cwd", s->workdir ? s->workdir : "/");
+    json_object_object_add(p, "capabilities", capabilities());
+    json_put_bool(p, "noNewPrivileges", false);
+    strv_free(env);
+    strv_free(args);
+    return args ? 0 : -1;
+}
+
+static json_object *mount_entry(const char *target, const char *type, const char *source,
+                                json_object *options)
+{
+    json_object *m = json_object_new_object();
+    json_put_str(m, "destination", target);
+    json_put_str(m, "type", type);
+    json_put_str(m, "source", source);
+    json_object_object_add(m, "options", options);
+    return m;
+}
+
+static json_object *mounts(const struct guest_spec *s, const char *emulator, bool rootless)
+{
+    json_object *a = json_object_new_array();
+    json_object_array_add(a,
+                          mount_entry("/proc", "proc", "proc", WORDS("nosuid", "noexec", "nodev")));
+    json_object_array_add(a,
+                          mount_entry("/dev", "tmpfs", "tmpfs",
+                                      WORDS("nosuid", "strictatime", "mode=755", "size=65536k")));
+    /* Group 5 is tty; a user namespace of one id does not have it. */
+    json_object_array_add(a, mount_entry("/dev/pts", "devpts", "devpts",
+                                         rootless ? WORDS("nosuid", "noexec", "newinstance",
+                                                          "ptmxmode=0666", "mode=0620")
+                                                  : WORDS("nosuid", "noexec", "newinstance",
+                                                          "ptmxmode=0666", "mode=0620", "gid=5")));
+    json_object_array_add(
+        a, mount_entry("/dev/shm", "tmpfs", "shm",
+                       WORDS("nosuid", "noexec", "nodev", "mode=1777", "size=65536k")));
+    json_object_array_add(
+        a, mount_entry("/dev/mqueue", "mqueue", "mqueue", WORDS("nosuid", "noexec", "nodev")));
+    if (s->network == NETWORK_HOST && rootless)
+        json_object_array_add(a, mount_entry("/sys", "none", "/sys",
+                                             WORDS("rbind", "nosuid", "noexec", "nodev", "ro")));
+    else
+        json_object_array_add(
+            a, mount_entry("/sys", "sysfs", "sysfs", WORDS("nosuid", "noexec", "nodev", "ro")));
+    if (!rootless)
+        json_object_array_add(a, mount_entry("/sys/fs/cgroup", "cgroup", "cgroup",
+                                             WORDS("nosuid", "noexec", "nodev", "relatime", "ro")));
+    if (emulator)
+        json_object_array_add(a, mount_entry(CONTAINER_EMULATOR, "bind", emulator,
+                                             WORDS("bind", "ro", "nosuid", "nodev")));
+    if (s->network == NETWORK_HOST && access("/etc/resolv.conf", R_OK) == 0)
+        json_object_array_add(
+            a, mount_entry("/etc/resolv.conf", "bind", "/etc/resolv.conf", WORDS("bind", "ro")));
+    for (unsigned i = 0; i < s->n_mounts; i++)
+        json_object_array_add(a,
+                              mount_entry(s->mounts[i].target, "bind", s->mounts[i].source,
+                                          s->mounts[i].readonly ? WORDS("rbind", "ro", "rprivate")
+                                                                : WORDS("rbind", "rprivate")));
+    return a;
+}
+
+static json_object *namespaces(const struct guest_spec *s, bool rootless)
+{
+    static const char *const always[] = {"pid", "ipc", "uts", "mount", "cgroup", NULL};
+    json_object *a = json_object_new_array();
+    for (int i = 0; i < 7; i++) {
+        const char *type = i < 5                                  ? always[i]
+                           : i == 5 && s->network != NETWORK_HOST ? "network"
+                           : i == 6 && rootless                   ? "user"
+                                                                  : NULL;
+        if (!type)
+            continue;
+        json_object *n = json_object_new_object();
+        json_put_str(n, "type", type);
+        json_object_array_add(a, n);
+    }
+    return a;
+}
+
+static json_object *id_mapping(unsigned host)
+{
+    json_object *a = json_object_new_array(), *m = json_object_new_object();
+    json_put_int(m, "containerID", 0);
+    json_put_int(m, "hostID", host);
+    json_put_int(m, "size", 1);
+    json_object_array_add(a, m);
+    return a;
+}
+
+static json_object *resources(const struct guest_limits *l, bool rootless)
+{
+    json_object *o = json_object_new_object();
+    if (!rootless) {
+        json_object *a = json_object_new_array(), *d = json_object_new_object();
+        json_put_bool(d, "allow", false);
+        json_put_str(d, "access", "rwm");
+        json_object_array_add(a, d);
+        json_object_object_add(o, "devices", a);
+    }
+    if (l->memory) {
+        json_object *m = json_object_new_object();
+        json_put_int(m, "limit", (int64_t)l->memory);
+        json_object_object_add(o, "memory", m);
+    }
+    if (l->cpu_milli) {
+        json_object *c = json_object_new_object();
+        json_put_int(c, "period", 100000);
+        json_put_int(c, "quota", (int64_t)l->cpu_milli * 100);
+        json_object_object_add(o, "cpu", c);
+    }
+    if (l->pids) {
+        json_object *p = json_object_new_object();
+        json_put_int(p, "limit", (int64_t)l->pids);
+        json_object_object_add(o, "pids", p);
+    }
+    return o;
+}
+
+/* Calls that speak to the kernel as a whole and not to the container's part of it. Most of them ask
+ * for a capability that a container does not have; this is the second lock. */
+static json_object *seccomp(void)
+{
+    static const char *const refused[] = {"acct",
+                                          "add_key",
+                                          "bpf",
+                                          "clock_adjtime",
+                                          "clock_settime",
+                                          "create_module",
+                                          "delete_module",
+                                          "fanotify_init",
+                                          "finit_module",
+                                          "get_mempolicy",
+                                          "init_module",
+                                          "kexec_file_load",
+                                          "kexec_load",
+                                          "keyctl",
+                                          "lookup_dcookie",
+                                          "mbind",
+                                          "move_pages",
+                                          "nfsservctl",
+                                          "open_by_handle_at",
+                                          "perf_event_open",
+                                          "quotactl",
+                                          "quotactl_fd",
+                                          "reboot",
+                                          "request_key",
+                                          "set_mempolicy",
+                                          "settimeofday",
+                                          "stime",
+                                          "swapoff",
+                                          "swapon",
+                                          "sysfs",
+                                          "syslog",
+                                          "uselib",
+                                          "userfaultfd",
+                                          "ustat",
+                                          "vhangup",
+                                          NULL};
+    json_object *o = json_object_new_object(), *rule = json_object_new_object(),
+                *rules = json_object_new_array();
+    json_put_str(o, "defaultAction", "SCMP_ACT_ALLOW");
+    json_object_object_add(o, "architectures",
+                           WORDS("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"));
+    json_object_object_add(rule, "names", words(refused));
+    json_put_str(rule, "action", "SCMP_ACT_ERRNO");
+    json_object_array_add(rules, rule);
+    json_object_object_add(o, "syscalls", rules);
+    return o;
+}
+
+static json_object *linux_part(const struct guest *g, bool rootless)
+{
+    const struct guest_spec *s = &g->spec;
+    json_object *o = json_object_new_object();
+    json_object_object_add(o, "namespaces", namespaces(s, rootless));
+    if (rootless) {
+        json_object_object_add(o, "uidMappings", id_mapping(geteuid()));
+        json_object_object_add(o, "gidMappings", id_mapping(getegid()));
+    }
+    AUTO_FREE char *cgroup = xasprintf("/wirt/%s", g->id);
+    json_put_str(o, "cgroupsPath", cgroup);
+    json_object_object_add(o, "resources", resources(&s->limits, rootless));
+    json_object_object_add(o, "seccomp", seccomp());
+    json_object_object_add(o, "maskedPaths",
+                           WORDS("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys",
+                                 "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
+                                 "/proc/timer_list", "/proc/timer_stats", "/sys/firmware"));
+    json_object_object_add(
+        o, "readonlyPaths",
+        WORDS("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"));
+    return o;
+}
+
+json_object *container_spec(const struct guest *g, const char *emulator, struct error **err)
+{
+    const struct guest_spec *s = &g->spec;
+    bool rootless = geteuid() != 0;
+    json_object *o = json_object_new_object();
+    json_put_str(o, "ociVersion", "1.0.2");
+    if (add_process(o, g, err) < 0) {
+        json_object_put(o);
+        return NULL;
+    }
+    json_object *root = json_object_new_object();
+    json_put_str(root, "path", s->rootfs);
+    json_put_bool(root, "readonly", s->read_only);
+    json_object_object_add(o, "root", root);
+    json_put_str(o, "hostname", s->hostname);
+    json_object_object_add(o, "mounts", mounts(s, emulator, rootless));
+    json_object_object_add(o, "linux", linux_part(g, rootless));
+    return o;
+}

@@ -1,0 +1,15 @@
+/* A root file system or a program made into something that a machine boots: an initramfs in front
+ * of the guest files' own one, which has busybox, the kernel's modules and an init that runs
+ * `wirt.run` and ends the machine with its exit status. */
+#ifndef WIRT_GUEST_MACHINE_IMAGE_H
+#define WIRT_GUEST_MACHINE_IMAGE_H
+
+#include "guest/guest.h"
+
+/* Writes the initramfs to a file in the guest's folder. base: the guest files' initramfs. */
+int machine_image_write(struct guest *g, const char *base, const char *path, struct error **err);
+
+/* The kernel command line's part that makes its init run it. */
+#define MACHINE_IMAGE_RUN "wirt.run=/.wirt/run"
+
+#endif

@@ -1,0 +1,595 @@
+#include "guest/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "guest/monitor_internal.h"
+
+/* Where the last output may take to reach who is attached once the guest is gone. */
+#define FLUSH_NS 5000000000u
+
+static void output_ready(void *arg, int fd, uint32_t events);
+static void sink_ready(void *arg, int fd, uint32_t events);
+
+/* ---- output: from the workload to the log, the caller and the clients ---- */
+
+static bool backlogged(struct monitor *m)
+{
+    for (int i = 0; i < 2; i++)
+        if (m->sinks[i].pending.len > BACKLOG_MAX)
+            return true;
+    return monitor_clients_backlogged(m);
+}
+
+/* A terminal is one descriptor for both ways: it is also watched for room for input. */
+static void watch_output(struct monitor *m, int which)
+{
+    int fd = m->outputs[which];
+    if (fd < 0)
+        return;
+    uint32_t events = m->throttled ? 0 : EPOLLIN;
+    if (fd == m->input && m->input_pending.len)
+        events |= EPOLLOUT;
+    loop_watch(m->loop, fd, events, output_ready, m, NULL);
+}
+
+/* Reads on from the workload, or stops while somebody has not taken what was read before. */
+void monitor_throttle(struct monitor *m)
+{
+    bool full = backlogged(m);
+    if (full == m->throttled)
+        return;
+    m->throttled = full;
+    for (int i = 0; i < 2; i++)
+        watch_output(m, i);
+}
+
+/* Writes what a pipe or file takes without blocking: after POLLOUT a pipe takes PIPE_BUF bytes. The
+ * descriptor is the caller's, shared with others, so it is not made nonblocking. */
+static void sink_flush(struct monitor *m, struct sink *s)
+{
+    size_t done = 0;
+    while (s->fd >= 0 && done < s->pending.len) {
+        struct pollfd p = {.fd = s->fd, .events = POLLOUT};
+        if (poll(&p, 1, 0) <= 0)
+            break;
+        size_t n = s->pending.len - done;
+        ssize_t w = write(s->fd, s->pending.data + done, n < PIPE_BUF ? n : PIPE_BUF);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w < 0 && errno == EAGAIN)
+            break;
+        if (w < 0) {
+            loop_unwatch(m->loop, s->fd);
+            s->fd = -1;
+            break;
+        }
+        done += (size_t)w;
+    }
+    if (s->fd < 0)
+        done = s->pending.len;
+    if (done)
+        memmove(s->pending.data, s->pending.data + done, s->pending.len - done);
+    s->pending.len -= done;
+    if (s->fd >= 0)
+        loop_watch(m->loop, s->fd, s->pending.len ? EPOLLOUT : 0, sink_ready, m, NULL);
+}
+
+static void sink_ready(void *arg, int fd, uint32_t events)
+{
+    struct monitor *m = arg;
+    for (int i = 0; i < 2; i++)
+        if (m->sinks[i].fd == fd)
+            sink_flush(m, &m->sinks[i]);
+    monitor_throttle(m);
+    monitor_check_end(m);
+}
+
+/* One read from an output: false when there is nothing more now or for ever. */
+static bool pump(struct monitor *m, int which)
+{
+    char buf[32768];
+    ssize_t n = read(m->outputs[which], buf, sizeof buf);
+    if (n < 0 && errno == EINTR)
+        return true;
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    if (n <= 0) { /* the end; a terminal whose other side is closed says EIO */
+        loop_unwatch(m->loop, m->outputs[which]);
+        if (m->outputs[which] != m->w.terminal)
+            close(m->outputs[which]);
+        m->outputs[which] = -1;
+        return false;
+    }
+    log_write(&m->log, (enum log_stream)which, buf, (size_t)n);
+    if (m->sinks[which].fd >= 0) {
+        str_append(&m->sinks[which].pending, buf, (size_t)n);
+        sink_flush(m, &m->sinks[which]);
+    }
+    monitor_clients_output(m, which, buf, (size_t)n);
+    return true;
+}
+
+static void output_ready(void *arg, int fd, uint32_t events)
+{
+    struct monitor *m = arg;
+    for (int i = 0; i < 2 && (events & ~(uint32_t)EPOLLOUT); i++)
+        if (m->outputs[i] == fd)
+            pump(m, i);
+    if ((events & EPOLLOUT) && m->outputs[0] == fd)
+        monitor_input_flush(m);
+    monitor_throttle(m);
+}
+
+/* ---- input: from a client to the workload ---- */
+
+static void input_ready(void *arg, int fd, uint32_t events)
+{
+    monitor_input_flush(arg);
+}
+
+void monitor_input_flush(struct monitor *m)
+{
+    size_t done = 0;
+    while (m->input >= 0 && done < m->input_pending.len) {
+        ssize_t n = write(m->input, m->input_pending.data + done, m->input_pending.len - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n < 0) {
+            m->input_eof = true; /* the guest has closed it */
+            done = m->input_pending.len;
+            break;
+        }
+        done += (size_t)n;
+    }
+    if (done)
+        memmove(m->input_pending.data, m->input_pending.data + done, m->input_pending.len - done);
+    m->input_pending.len -= done;
+    if (m->input_pending.len < BACKLOG_MAX)
+        monitor_clients_resume_input(m);
+    if (m->input < 0)
+        return;
+    if (m->input == m->w.terminal) {
+        watch_output(m, 0);
+    } else if (m->input_eof && !m->input_pending.len) {
+        loop_unwatch(m->loop, m->input);
+        close(m->input);
+        m->input = -1;
+    } else {
+        loop_watch(m->loop, m->input, m->input_pending.len ? EPOLLOUT : 0, input_ready, m, NULL);
+    }
+}
+
+/* ---- the workload's life ---- */
+
+static void save_state(struct monitor *m)
+{
+    ERROR_CLEANUP err = NULL;
+    if (guest_save(m->g, &err) < 0)
+        log_warn("guest %.12s: %s", m->g->id, error_text(err));
+}
+
+void monitor_set_status(struct monitor *m, enum guest_status s)
+{
+    m->g->status = s;
+    save_state(m);
+}
+
+static void kill_deadline(void *arg)
+{
+    struct monitor *m = arg;
+    monitor_kill(m);
+}
+
+void monitor_kill(struct monitor *m)
+{
+    if (m->ended)
+        return;
+    proc_signal(m->w.pidfd, SIGKILL);
+    /* A frozen cgroup's processes die when it thaws. */
+    if (m->g->status == GUEST_PAUSED && m->wall->resume(m->g, &m->w, NULL) == 0)
+        monitor_set_status(m, GUEST_RUNNING);
+}
+
+int monitor_stop(struct monitor *m, uint64_t timeout_ns, struct error **err)
+{
+    if (m->g->status == GUEST_PAUSED) {
+        if (m->wall->resume(m->g, &m->w, err) < 0)
+            return -1;
+        monitor_set_status(m, GUEST_RUNNING);
+    }
+    ERROR_CLEANUP why = NULL;
+    if (timeout_ns == 0 || m->wall->ask_to_stop(m->g, &m->w, &why) < 0) {
+        if (why)
+            log_warn("guest %.12s: %s; it is killed", m->g->id, error_text(why));
+        monitor_kill(m);
+        return 0;
+    }
+    loop_timer(m->loop, clock_ns() + timeout_ns, kill_deadline, m);
+    return 0;
+}
+
+/* Children that the workload left behind have become ours (PR_SET_CHILD_SUBREAPER): a guest ends
+ * with its first process. Children that this process was started with are not the guest's. */
+static void kill_orphans(struct monitor *m)
+{
+    pid_t children[64];
+    for (int round = 0; round < 1000; round++) {
+        int n = proc_children(getpid(), children, 64), killed = 0;
+        for (int i = 0; i < n; i++) {
+            bool before = false;
+            for (int k = 0; k < m->n_before; k++)
+                before |= m->before[k] == children[i];
+            if (before)
+                continue;
+            kill(children[i], SIGKILL);
+            waitpid(children[i], NULL, 0);
+            killed++;
+        }
+        if (!killed)
+            return;
+    }
+}
+
+static int exit_status_of(const siginfo_t *si)
+{
+    return si->si_code == CLD_EXITED ? si->si_status & 255 : 128 + si->si_status;
+}
+
+static void finish_state(struct monitor *m)
+{
+    struct guest *g = m->g;
+    g->status = GUEST_EXITED;
+    g->ended_ns = realtime_ns();
+    ERROR_CLEANUP err = NULL;
+    if (m->wall->cleanup(g, &m->w, &err) < 0)
+        log_warn("guest %.12s: %s", g->id, error_text(err));
+    error_free(&err);
+    if (g->spec.auto_remove) {
+        if (guest_remove(g, &err) < 0)
+            log_warn("guest %.12s: %s", g->id, error_text(err));
+    } else {
+        save_state(m);
+    }
+}
+
+static void flush_deadline(void *arg)
+{
+    struct monitor *m = arg;
+    loop_quit(m->loop);
+}
+
+/* Quits when all that was said has been delivered. */
+void monitor_check_end(struct monitor *m)
+{
+    if (!m->ended)
+        return;
+    for (int i = 0; i < 2; i++)
+        if (m->sinks[i].pending.len)
+            return;
+    if (!monitor_clients_pending(m))
+        loop_quit(m->loop);
+}
+
+static void workload_ended(void *arg, int fd, uint32_t events)
+{
+    struct monitor *m = arg;
+    siginfo_t si = {0};
+    if (waitid(P_PIDFD, (id_t)m->w.pidfd, &si, WEXITED | WNOHANG) < 0) {
+        /* Not our child: it is gone, and with it its status. */
+        log_warn("guest %.12s: wait: %s", m->g->id, strerror(errno));
+        m->g->exit_status = 255;
+    } else if (si.si_pid == 0) {
+        return;
+    } else {
+        m->g->exit_status = exit_status_of(&si);
+    }
+    loop_unwatch(m->loop, m->w.pidfd);
+    m->ended = true;
+    loop_timer(m->loop, UINT64_MAX, kill_deadline, m);
+    kill_orphans(m);
+    for (int i = 0; i < 2; i++)
+        while (m->outputs[i] >= 0 && pump(m, i))
+            ;
+    log_close(&m->log);
+    finish_state(m);
+    monitor_clients_exit(m);
+    loop_timer(m->loop, clock_ns() + FLUSH_NS, flush_deadline, m);
+    monitor_check_end(m);
+}
+
+static void signal_ready(void *arg, int fd, uint32_t events)
+{
+    struct monitor *m = arg;
+    struct signalfd_siginfo si;
+    while (read(fd, &si, sizeof si) == (ssize_t)sizeof si) {
+        ERROR_CLEANUP err = NULL;
+        if (si.ssi_signo == SIGCHLD) {
+            /* Reaps adopted children; the workload itself is left to its pidfd. */
+            siginfo_t c;
+            for (;;) {
+                c.si_pid = 0;
+                if (waitid(P_ALL, 0, &c, WEXITED | WNOHANG | WNOWAIT) < 0 || c.si_pid == 0 ||
+                    c.si_pid == m->w.id.pid)
+                    break;
+                waitpid(c.si_pid, NULL, WNOHANG);
+            }
+        } else if (!m->ended && m->wall->signal(m->g, &m->w, (int)si.ssi_signo, &err) < 0) {
+            log_debug("guest %.12s: signal %u: %s", m->g->id, si.ssi_signo, error_text(err));
+        }
+    }
+}
+
+static int watch_signals(struct monitor *m, sigset_t *before, struct error **err)
+{
+    static const int passed[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
+        sigaddset(&set, passed[i]);
+    signal(SIGPIPE, SIG_IGN);
+    if (sigprocmask(SIG_BLOCK, &set, before) < 0)
+        return error_set(err, errno, "sigprocmask");
+    m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (m->signals < 0)
+        return error_set(err, errno, "signalfd");
+    return loop_watch(m->loop, m->signals, EPOLLIN, signal_ready, m, err);
+}
+
+/* ---- start ---- */
+
+static int make_pipe(int *near_end, int *far_end, bool to_guest, struct error **err)
+{
+    int p[2];
+    if (pipe2(p, O_CLOEXEC) < 0)
+        return error_set(err, errno, "pipe");
+    *near_end = p[to_guest];
+    *far_end = p[!to_guest];
+    if (fcntl(*near_end, F_SETFL, O_NONBLOCK) < 0)
+        return error_set(err, errno, "make a pipe nonblocking");
+    return 0;
+}
+
+/* Chooses the workload's streams. Attached with --rm nobody will ask for the log: the caller's own
+ * descriptors go straight in. */
+static int make_stdio(struct monitor *m, bool attached, struct wall_stdio *io, struct error **err)
+{
+    const struct guest_spec *s = &m->g->spec;
+    *io = (struct wall_stdio){-1, -1, -1};
+    if (s->tty)
+        return 0;
+    if (attached && s->interactive)
+        io->in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    else if (s->interactive) {
+        if (make_pipe(&m->input, &io->in, true, err) < 0)
+            return -1;
+    } else {
+        io->in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    if (io->in < 0)
+        return error_set(err, errno, "standard input");
+    if (attached && s->auto_remove) {
+        io->out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+        io->err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        if (io->out < 0 || io->err < 0)
+            return error_set(err, errno, "standard output and error");
+        return 0;
+    }
+    if (attached) {
+        m->sinks[0].fd = STDOUT_FILENO;
+        m->sinks[1].fd = STDERR_FILENO;
+    }
+    if (make_pipe(&m->outputs[0], &io->out, false, err) < 0 ||
+        make_pipe(&m->outputs[1], &io->err, false, err) < 0)
+        return -1;
+    return 0;
+}
+
+static void close_stdio(struct wall_stdio *io)
+{
+    int fds[] = {io->in, io->out, io->err};
+    for (int i = 0; i < 3; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+static int watch_all(struct monitor *m, struct error **err)
+{
+    if (m->w.terminal >= 0) {
+        if (fcntl(m->w.terminal, F_SETFL, O_NONBLOCK) < 0)
+            return error_set(err, errno, "make the terminal nonblocking");
+        m->outputs[0] = m->input = m->w.terminal;
+    }
+    for (int i = 0; i < 2; i++)
+        if (m->outputs[i] >= 0 &&
+            loop_watch(m->loop, m->outputs[i], EPOLLIN, output_ready, m, err) < 0)
+            return -1;
+    return loop_watch(m->loop, m->w.pidfd, EPOLLIN, workload_ended, m, err);
+}
+
+static int start_workload(struct monitor *m, bool attached, struct error **err)
+{
+    struct wall_stdio io;
+    int r = make_stdio(m, attached, &io, err);
+    if (r == 0 && (m->outputs[0] >= 0 || m->g->spec.tty))
+        r = log_open(&m->log, m->g->dirfd, err);
+    if (r == 0)
+        r = m->wall->start(m->g, &io, &m->w, err);
+    close_stdio(&io);
+    if (r < 0)
+        return -1;
+    m->g->workload = m->w.id;
+    m->g->started_ns = realtime_ns();
+    m->g->status = GUEST_RUNNING;
+    if (guest_save(m->g, err) < 0 || watch_all(m, err) < 0) {
+        proc_signal(m->w.pidfd, SIGKILL);
+        waitid(P_PIDFD, (id_t)m->w.pidfd, &(siginfo_t){0}, WEXITED);
+        return -1;
+    }
+    return 0;
+}
+
+int monitor_failure_status(const struct error *err)
+{
+    switch (error_code(err)) {
+    case ENOENT:
+    case ENOTDIR: return 127;
+    case EACCES:
+    case ENOEXEC:
+    case EISDIR: return 126;
+    default: return 125;
+    }
+}
+
+static void monitor_init(struct monitor *m, struct guest *g)
+{
+    *m = (struct monitor){.g = g, .wall = wall_of(g->spec.wall)};
+    m->listener = m->signals = m->input = -1;
+    m->outputs[0] = m->outputs[1] = m->sinks[0].fd = m->sinks[1].fd = -1;
+    m->w.pidfd = m->w.control = m->w.terminal = -1;
+    m->log.fd = -1;
+}
+
+static void monitor_destroy(struct monitor *m)
+{
+    monitor_clients_free(m);
+    log_close(&m->log);
+    if (m->outputs[0] == m->w.terminal)
+        m->outputs[0] = -1;
+    if (m->input == m->w.terminal)
+        m->input = -1;
+    int fds[] = {m->listener,   m->signals, m->input,     m->outputs[0],
+                 m->outputs[1], m->w.pidfd, m->w.control, m->w.terminal};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    str_free(&m->input_pending);
+    for (int i = 0; i < 2; i++)
+        str_free(&m->sinks[i].pending);
+    free(m->w.wall_data);
+    loop_free(m->loop);
+}
+
+/* From here to the guest's end. first: a client that gets the answer to its `attach`, or -1. */
+static int monitor_main(struct guest *g, bool attached, int first, bool first_frames, int *status,
+                        struct error **err)
+{
+    struct monitor m;
+    sigset_t before;
+    monitor_init(&m, g);
+    sigprocmask(SIG_SETMASK, NULL, &before);
+    int r = -1;
+    g->monitor = proc_identify(getpid());
+    m.n_before = proc_children(getpid(), m.before, MAX_BEFORE);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        log_warn("prctl PR_SET_CHILD_SUBREAPER: %s", strerror(errno));
+    m.loop = loop_new(err);
+    if (!m.loop || watch_signals(&m, &before, err) < 0 || monitor_clients_listen(&m, err) < 0 ||
+        start_workload(&m, attached, err) < 0) {
+        *status = monitor_failure_status(*err);
+        g->exit_status = *status;
+        g->reason = xstrdup(error_text(*err));
+        finish_state(&m);
+        goto out;
+    }
+    if (first >= 0)
+        monitor_client_first(&m, first, first_frames);
+    r = loop_run(m.loop, err);
+    *status = g->exit_status;
+out:
+    monitor_destroy(&m);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return r;
+}
+
+int monitor_run_attached(struct guest *g, int *status, struct error **err)
+{
+    return monitor_main(g, true, -1, false, status, err);
+}
+
+/* The monitor keeps nothing of its caller: no terminal, no folder, no stream that somebody waits
+ * for the end of. */
+static void leave_caller(struct guest *g)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int i = 0; i < 3 && null >= 0; i++)
+        dup2(null, i);
+    if (null > 2)
+        close(null);
+    if (chdir("/") < 0)
+        log_warn("chdir /: %s", strerror(errno));
+    int fd = openat(g->dirfd, "monitor.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        log_to_fd(fd, 0);
+}
+
+static void background(struct guest *g, int conn, bool frames)
+{
+    leave_caller(g);
+    ERROR_CLEANUP err = NULL;
+    int status;
+    if (monitor_main(g, false, fcntl(conn, F_DUPFD_CLOEXEC, 3), frames, &status, &err) < 0) {
+        AUTO_JSON *o = json_object_new_object();
+        json_put_bool(o, "ok", false);
+        json_put_str(o, "error", error_text(err));
+        json_put_int(o, "status", status);
+        AUTO_FREE char *line =
+            xasprintf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+        if (send(conn, line, strlen(line), MSG_NOSIGNAL) < 0)
+            log_warn("%s", error_text(err));
+    }
+}
+
+int monitor_start(struct guest *g, int *attached, int *status, struct error **err)
+{
+    int sv[2];
+    *status = 125;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+        return error_set(err, errno, "socketpair");
+    AUTO_CLOSE int near_end = sv[0];
+    AUTO_CLOSE int far_end = sv[1];
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0)
+        return error_set(err, errno, "fork");
+    if (pid == 0) {
+        close(near_end);
+        setsid();
+        pid_t second = fork();
+        if (second == 0)
+            background(g, far_end, attached != NULL);
+        _exit(second < 0);
+    }
+    close(far_end);
+    far_end = -1;
+    waitpid(pid, NULL, 0);
+    STR_CLEANUP line = {0};
+    if (control_read_line(near_end, &line, -1, err) < 0)
+        return error_prefix(err, "the guest's monitor ended before the guest ran");
+    AUTO_JSON *o = json_parse_object(line.data ? line.data : "", line.len, "answer", err);
+    if (!o)
+        return -1;
+    if (!json_bool(o, "ok", false)) {
+        *status = (int)json_int(o, "status", 125);
+        return error_set(err, 0, "%s", json_str(o, "error", "no reason given"));
+    }
+    *status = 0;
+    if (attached)
+        *attached = STEAL_FD(near_end);
+    return 0;
+}

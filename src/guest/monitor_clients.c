@@ -1,0 +1,452 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "guest/monitor_internal.h"
+#include "guest/wall_machine.h"
+
+#define MAX_CLIENTS 128
+
+struct client {
+    struct monitor *m;
+    int fd;
+    bool attached, sends_input, waits, gone;
+    struct str in, out;
+    struct client *next;
+};
+
+static void client_ready(void *arg, int fd, uint32_t events);
+
+static void client_rewatch(struct client *c)
+{
+    uint32_t events = c->out.len ? EPOLLOUT : 0;
+    /* A client whose input the guest does not take yet is not read further. */
+    if (c->in.len < FRAME_MAX + FRAME_HEADER + CONTROL_LINE_MAX &&
+        !(c->attached && c->m->input_pending.len >= BACKLOG_MAX))
+        events |= EPOLLIN;
+    loop_watch(c->m->loop, c->fd, events, client_ready, c, NULL);
+}
+
+static void client_flush(struct client *c)
+{
+    size_t done = 0;
+    while (!c->gone && done < c->out.len) {
+        ssize_t n = send(c->fd, c->out.data + done, c->out.len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n < 0) {
+            c->gone = true;
+            break;
+        }
+        done += (size_t)n;
+    }
+    if (c->gone)
+        done = c->out.len;
+    if (done)
+        memmove(c->out.data, c->out.data + done, c->out.len - done);
+    c->out.len -= done;
+}
+
+static void client_answer(struct client *c, json_object *answer)
+{
+    str_printf(&c->out, "%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
+    json_object_put(answer);
+}
+
+static json_object *answer_ok(void)
+{
+    json_object *o = json_object_new_object();
+    json_put_bool(o, "ok", true);
+    return o;
+}
+
+static void client_refuse(struct client *c, const char *why)
+{
+    json_object *o = json_object_new_object();
+    json_put_bool(o, "ok", false);
+    json_put_str(o, "error", why);
+    client_answer(c, o);
+}
+
+static void answer_exit(struct client *c)
+{
+    json_object *o = answer_ok();
+    json_put_int(o, "exitStatus", c->m->g->exit_status);
+    client_answer(c, o);
+}
+
+/* ---- requests ---- */
+
+static int op_status(struct client *c, json_object *req, json_object *ans, struct error **err)
+{
+    json_put_str(ans, "status", guest_status_name(c->m->g->status));
+    json_put_int(ans, "pid", c->m->w.id.pid);
+    return 0;
+}
+
+static int op_kill(struct client *c, json_object *req, json_object *ans, struct error **err)
+{
+    int64_t sig = json_int(req, "signal", SIGKILL);
+    if (sig < 1 || sig > SIGRTMAX)
+        return error_set(err, 0, "signal %lld: must be 1 to %d", (long long)sig, SIGRTMAX);
+    if (sig == SIGKILL) {
+        monitor_kill(c->m);
+        return 0;
+    }
+    return c->m->wall->signal(c->m->g, &c->m->w, (int)sig, err);
+}
+
+static int op_pause(struct client *c, json_object *req, json_object *ans, struct error **err)
+{
+    struct monitor *m = c->m;
+    if (m->g->status == GUEST_PAUSED)
+        return error_set(err, 0, "the guest is paused already");
+    if (m->wall->pause(m->g, &m->w, err) < 0)
+        return -1;
+    monitor_set_status(m, GUEST_PAUSED);
+    return 0;
+}
+
+static int op_resume(struct client *c, json_object *req, json_object *ans, struct error **err)
+{
+    struct monitor *m = c->m;
+    if (m->g->status != GUEST_PAUSED)
+        return error_set(err, 0, "the guest is not paused");
+    if (m->wall->resume(m->g, &m->w, err) < 0)
+        return -1;
+    monitor_set_status(m, GUEST_RUNNING);
+    return 0;
+}
+
+static int op_update(struct client *c, json_object *req, json_object *ans, struct error **err)
+{
+    int64_t memory = json_int(req, "memory", 0), cpu = json_int(req, "cpuMillis", 0),
+            pids = json_int(req, "pids", 0);
+    if (memory < 0 || cpu < 0 || pids < 0)
+        return error_set(err, 0, "a limit must not be negative");
+    struct guest_limits l = {(uint64_t)memory, (uint64_t)cpu, (uint64_t)pids};
+    return c->m->wall->update(c->m->g, &c->m->w, &l, err);
+}
+
+static int op_stats(struct client *c, json_object *req, json_object *ans, struct error **err)
+{
+    struct wall_stats s = {0};
+    if (c->m->wall->stats(c->m->g, &c->m->w, &s, err) < 0)
+        return -1;
+    json_put_int(ans, "cpu_us", (int64_t)s.cpu_us);
+    json_put_int(ans, "memory", (int64_t)s.memory);
+    json_put_int(ans, "memory_max", (int64_t)s.memory_max);
+    json_put_int(ans, "pids", (int64_t)s.pids);
+    if (s.machine)
+        json_object_object_add(ans, "machine", s.machine);
+    return 0;
+}
+
+static int op_machine(struct client *c, json_object *req, json_object *ans, struct error **err)
+{
+    struct monitor *m = c->m;
+    if (m->g->spec.wall != WALL_MACHINE)
+        return error_set(err, 0, "the guest is a %s: only a machine has this", m->wall->name);
+    if (m->g->status == GUEST_PAUSED)
+        return error_set(err, 0, "the guest is paused: resume it first");
+    json_object *r = json_obj(req, "request");
+    if (!r)
+        return error_set(err, 0, "request: must be an object");
+    json_object *a = machine_request(&m->w, r, err);
+    if (!a)
+        return -1;
+    json_object_object_add(ans, "answer", a);
+    return 0;
+}
+
+static int op_wait(struct client *c, json_object *req, json_object *ans, struct error **err)
+{
+    c->waits = true;
+    return 0;
+}
+
+static int op_stop(struct client *c, json_object *req, json_object *ans, struct error **err)
+{
+    int64_t s = json_int(req, "timeout", 10);
+    if (s < 0 || s > 1000000)
+        return error_set(err, 0, "timeout: must be 0 to 1000000 seconds");
+    if (monitor_stop(c->m, (uint64_t)s * 1000000000u, err) < 0)
+        return -1;
+    c->waits = true;
+    return 0;
+}
+
+static int op_attach(struct client *c, json_object *req, json_object *ans, struct error **err)
+{
+    struct monitor *m = c->m;
+    if (m->log.fd < 0 && m->outputs[0] < 0)
+        return error_set(err, 0,
+                         "the guest writes straight to the one who ran it (attached, with --rm): "
+                         "nobody else can attach");
+    json_put_bool(ans, "tty", m->g->spec.tty);
+    c->attached = true;
+    c->sends_input = json_bool(req, "stdin", false) && m->input >= 0;
+    return 0;
+}
+
+static const struct {
+    const char *op;
+    int (*fn)(struct client *c, json_object *req, json_object *ans, struct error **err);
+} operations[] = {
+    {"status", op_status}, {"wait", op_wait},       {"stop", op_stop},     {"kill", op_kill},
+    {"pause", op_pause},   {"resume", op_resume},   {"update", op_update}, {"stats", op_stats},
+    {"attach", op_attach}, {"machine", op_machine},
+};
+
+static void client_request(struct client *c, const char *line, size_t len)
+{
+    ERROR_CLEANUP err = NULL;
+    json_object *req = json_parse_object(line, len, "request", &err);
+    if (!req) {
+        client_refuse(c, error_text(err));
+        return;
+    }
+    const char *op = json_str(req, "op", "");
+    size_t i, n = sizeof operations / sizeof *operations;
+    for (i = 0; i < n && strcmp(operations[i].op, op); i++)
+        ;
+    if (i == n) {
+        error_set(&err, 0, "op \"%.40s\" is not known", op);
+        client_refuse(c, error_text(err));
+    } else if (c->m->ended) {
+        if (operations[i].fn == op_wait || operations[i].fn == op_stop)
+            answer_exit(c);
+        else
+            client_refuse(c, "the guest has ended");
+    } else {
+        json_object *ans = answer_ok();
+        if (operations[i].fn(c, req, ans, &err) < 0) {
+            json_object_put(ans);
+            client_refuse(c, error_text(err));
+        } else if (c->waits) {
+            json_object_put(ans); /* answered at the end */
+        } else {
+            client_answer(c, ans);
+        }
+    }
+    json_object_put(req);
+}
+
+/* ---- frames ---- */
+
+static void resize_terminal(struct monitor *m, const unsigned char *p)
+{
+    struct winsize ws = {.ws_row = (unsigned short)(p[0] | p[1] << 8),
+                         .ws_col = (unsigned short)(p[2] | p[3] << 8)};
+    if (m->w.terminal >= 0 && ioctl(m->w.terminal, TIOCSWINSZ, &ws) < 0)
+        log_debug("TIOCSWINSZ: %s", strerror(errno));
+}
+
+static void client_frame(struct client *c, enum frame_type type, const char *p, size_t len)
+{
+    struct monitor *m = c->m;
+    ERROR_CLEANUP err = NULL;
+    switch (type) {
+    case FRAME_STDIN:
+        if (c->sends_input && m->input >= 0 && !m->input_eof)
+            str_append(&m->input_pending, p, len);
+        break;
+    case FRAME_EOF:
+        /* A terminal's end of input is a character that the sender types itself. */
+        if (c->sends_input && !m->g->spec.tty)
+            m->input_eof = true;
+        break;
+    case FRAME_RESIZE:
+        if (len == 4)
+            resize_terminal(m, (const unsigned char *)p);
+        break;
+    case FRAME_SIGNAL:
+        if (len == 1 && !m->ended && m->wall->signal(m->g, &m->w, (unsigned char)p[0], &err) < 0)
+            log_debug("signal: %s", error_text(err));
+        break;
+    default: c->gone = true; /* frames that only go the other way */
+    }
+}
+
+static void client_parse(struct client *c)
+{
+    size_t done = 0;
+    while (!c->gone && done < c->in.len) {
+        const char *data = c->in.data + done;
+        size_t left = c->in.len - done;
+        if (c->attached) {
+            enum frame_type type;
+            const char *p;
+            size_t len;
+            if (c->m->input_pending.len >= BACKLOG_MAX)
+                break;
+            int64_t n = frame_parse(data, left, &type, &p, &len);
+            if (n < 0)
+                c->gone = true;
+            if (n <= 0)
+                break;
+            client_frame(c, type, p, len);
+            done += (size_t)n;
+        } else {
+            char *nl = memchr(data, '\n', left);
+            if (!nl) {
+                c->gone = left > CONTROL_LINE_MAX;
+                break;
+            }
+            client_request(c, data, (size_t)(nl - data));
+            done += (size_t)(nl - data) + 1;
+        }
+    }
+    if (done)
+        memmove(c->in.data, c->in.data + done, c->in.len - done);
+    c->in.len -= done;
+}
+
+static void client_remove(struct client *c)
+{
+    for (struct client **p = &c->m->clients; *p; p = &(*p)->next) {
+        if (*p == c) {
+            *p = c->next;
+            break;
+        }
+    }
+    loop_unwatch(c->m->loop, c->fd);
+    close(c->fd);
+    str_free(&c->in);
+    str_free(&c->out);
+    free(c);
+}
+
+static void client_ready(void *arg, int fd, uint32_t events)
+{
+    struct client *c = arg;
+    struct monitor *m = c->m;
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+        char buf[32768];
+        ssize_t n = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
+        if (n > 0) {
+            str_append(&c->in, buf, (size_t)n);
+            client_parse(c);
+            monitor_input_flush(m);
+        } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+            c->gone = true;
+        }
+    }
+    client_flush(c);
+    if (c->gone || (m->ended && !c->out.len && (c->attached || c->waits)))
+        client_remove(c);
+    else
+        client_rewatch(c);
+    monitor_throttle(m);
+    monitor_check_end(m);
+}
+
+static struct client *client_new(struct monitor *m, int fd)
+{
+    struct client *c = xcalloc(1, sizeof *c);
+    c->m = m;
+    c->fd = fd;
+    c->next = m->clients;
+    m->clients = c;
+    return c;
+}
+
+static void listener_ready(void *arg, int fd, uint32_t events)
+{
+    struct monitor *m = arg;
+    int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    if (conn < 0)
+        return;
+    int n = 0;
+    for (struct client *c = m->clients; c; c = c->next)
+        n++;
+    if (n >= MAX_CLIENTS)
+        close(conn);
+    else
+        client_rewatch(client_new(m, conn));
+}
+
+int monitor_clients_listen(struct monitor *m, struct error **err)
+{
+    m->listener = control_listen(m->g, err);
+    if (m->listener < 0)
+        return -1;
+    return loop_watch(m->loop, m->listener, EPOLLIN, listener_ready, m, err);
+}
+
+void monitor_client_first(struct monitor *m, int fd, bool frames)
+{
+    struct client *c = client_new(m, fd);
+    client_answer(c, answer_ok());
+    c->attached = frames;
+    c->sends_input = frames;
+    client_flush(c);
+    client_rewatch(c);
+}
+
+void monitor_clients_output(struct monitor *m, int which, const char *data, size_t len)
+{
+    for (struct client *c = m->clients; c; c = c->next) {
+        if (!c->attached || c->gone)
+            continue;
+        frame_append(&c->out, which ? FRAME_STDERR : FRAME_STDOUT, data, len);
+        client_flush(c);
+        client_rewatch(c);
+    }
+}
+
+bool monitor_clients_backlogged(struct monitor *m)
+{
+    for (struct client *c = m->clients; c; c = c->next)
+        if (c->attached && c->out.len > BACKLOG_MAX)
+            return true;
+    return false;
+}
+
+bool monitor_clients_pending(struct monitor *m)
+{
+    for (struct client *c = m->clients; c; c = c->next)
+        if (!c->gone && c->out.len)
+            return true;
+    return false;
+}
+
+void monitor_clients_resume_input(struct monitor *m)
+{
+    for (struct client *c = m->clients; c; c = c->next) {
+        if (c->gone)
+            continue;
+        if (c->attached && c->in.len)
+            client_parse(c);
+        client_rewatch(c);
+    }
+}
+
+void monitor_clients_exit(struct monitor *m)
+{
+    for (struct client *c = m->clients; c; c = c->next) {
+        if (c->attached) {
+            char status = (char)m->g->exit_status;
+            frame_append(&c->out, FRAME_EXIT, &status, 1);
+        } else if (c->waits) {
+            answer_exit(c);
+        }
+        client_flush(c);
+        client_rewatch(c);
+    }
+}
+
+void monitor_clients_free(struct monitor *m)
+{
+    while (m->clients)
+        client_remove(m->clients);
+}

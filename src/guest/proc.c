@@ -1,0 +1,141 @@
+#include "guest/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/str.h"
+
+#define MAX_TREE_DEPTH 64
+
+struct stat_fields {
+    char state;
+    uint64_t utime, stime, cutime, cstime, start, rss;
+};
+
+/* proc(5), /proc/PID/stat: the name in parentheses may hold anything, so the fields are counted
+ * from the last ')'. */
+static int read_stat(pid_t pid, struct stat_fields *f)
+{
+    AUTO_FREE char *path = xasprintf("/proc/%d/stat", (int)pid);
+    AUTO_FREE char *text = NULL;
+    if (read_file_at(AT_FDCWD, path, 65536, &text, NULL, NULL) < 0)
+        return -1;
+    char *p = strrchr(text, ')');
+    if (!p ||
+        sscanf(p + 1,
+               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64
+               " %" SCNu64 " %*d %*d %*d %*d %" SCNu64 " %*u %" SCNu64,
+               &f->state, &f->utime, &f->stime, &f->cutime, &f->cstime, &f->start, &f->rss) != 7)
+        return -1;
+    return 0;
+}
+
+struct proc_id proc_identify(pid_t pid)
+{
+    struct stat_fields f;
+    if (pid <= 0 || read_stat(pid, &f) < 0)
+        return (struct proc_id){.pid = pid};
+    return (struct proc_id){.pid = pid, .start = f.start};
+}
+
+bool proc_alive(struct proc_id p)
+{
+    struct stat_fields f;
+    return p.pid > 0 && p.start && read_stat(p.pid, &f) == 0 && f.start == p.start &&
+           f.state != 'Z' && f.state != 'X';
+}
+
+int proc_open(struct proc_id p)
+{
+    if (p.pid <= 0) {
+        errno = ESRCH;
+        return -1;
+    }
+    int fd = (int)syscall(SYS_pidfd_open, p.pid, 0);
+    if (fd < 0)
+        return -1;
+    /* Looked at after the open: from here on the pid cannot change its owner unnoticed. */
+    if (!proc_alive(p)) {
+        close(fd);
+        errno = ESRCH;
+        return -1;
+    }
+    return fd;
+}
+
+int proc_open_zombie(pid_t child)
+{
+    return (int)syscall(SYS_pidfd_open, child, 0);
+}
+
+int proc_signal(int pidfd, int sig)
+{
+    return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
+}
+
+int proc_children(pid_t pid, pid_t *out, int max)
+{
+    AUTO_FREE char *dir = xasprintf("/proc/%d/task", (int)pid);
+    AUTO_CLOSEDIR DIR *d = opendir(dir);
+    int n = 0;
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        if (e->d_name[0] == '.')
+            continue;
+        AUTO_FREE char *path = xasprintf("%s/%s/children", dir, e->d_name);
+        AUTO_FREE char *text = NULL;
+        if (read_file_at(AT_FDCWD, path, 1 << 20, &text, NULL, NULL) < 0)
+            continue;
+        char *p = text;
+        int child, used;
+        while (n < max && sscanf(p, "%d%n", &child, &used) == 1) {
+            out[n++] = child;
+            p += used;
+        }
+    }
+    return n;
+}
+
+static void add_usage(pid_t pid, int depth, struct proc_usage *u)
+{
+    struct stat_fields f;
+    if (read_stat(pid, &f) < 0)
+        return;
+    uint64_t tick_us = 1000000u / (uint64_t)sysconf(_SC_CLK_TCK);
+    u->cpu_us += (f.utime + f.stime + f.cutime + f.cstime) * tick_us;
+    u->rss += f.rss * (uint64_t)sysconf(_SC_PAGESIZE);
+    u->processes++;
+    pid_t children[256];
+    int n = depth < MAX_TREE_DEPTH ? proc_children(pid, children, 256) : 0;
+    for (int i = 0; i < n; i++)
+        add_usage(children[i], depth + 1, u);
+}
+
+struct proc_usage proc_tree_usage(pid_t pid)
+{
+    struct proc_usage u = {0};
+    add_usage(pid, 0, &u);
+    return u;
+}
+
+static void signal_tree(pid_t pid, int sig, int depth)
+{
+    pid_t children[256];
+    int n = depth < MAX_TREE_DEPTH ? proc_children(pid, children, 256) : 0;
+    kill(pid, sig);
+    for (int i = 0; i < n; i++)
+        signal_tree(children[i], sig, depth + 1);
+}
+
+void proc_tree_signal(pid_t pid, int sig)
+{
+    signal_tree(pid, sig, 0);
+}

@@ -1,0 +1,44 @@
+/* Processes named so that a recycled pid is not taken for the one that was meant. */
+#ifndef WIRT_GUEST_PROC_H
+#define WIRT_GUEST_PROC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A process: its pid and its start time in clock ticks since boot (proc(5), stat field 22). */
+struct proc_id {
+    pid_t pid;
+    uint64_t start;
+};
+
+/* The identity of a living process; start 0 when there is none. */
+struct proc_id proc_identify(pid_t pid);
+
+/* Still the same process, and not a zombie. */
+bool proc_alive(struct proc_id p);
+
+/* A pidfd (CLOEXEC) of it, or -1 with errno; ESRCH when it is gone or another one has its pid. */
+int proc_open(struct proc_id p);
+
+/* A pidfd (CLOEXEC) of a child that has not been waited for: it may have ended already. */
+int proc_open_zombie(pid_t child);
+
+/* Sends a signal through a pidfd: 0, or -1 with errno. */
+int proc_signal(int pidfd, int sig);
+
+/* The direct children of a process: at most max into out; the number. */
+int proc_children(pid_t pid, pid_t *out, int max);
+
+/* CPU time in microseconds, resident memory in bytes and number of processes of a process and all
+ * below it. */
+struct proc_usage {
+    uint64_t cpu_us, rss;
+    unsigned processes;
+};
+struct proc_usage proc_tree_usage(pid_t pid);
+
+/* Sends sig to a process and all below it. */
+void proc_tree_signal(pid_t pid, int sig);
+
+#endif

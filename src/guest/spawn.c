@@ -1,0 +1,251 @@
+#include "guest/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/str.h"
+#include "guest/attach.h"
+
+int terminal_open(int *master, int *slave, bool raw, struct error **err)
+{
+    AUTO_CLOSE int m = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (m < 0 || grantpt(m) < 0 || unlockpt(m) < 0)
+        return error_set(err, errno, "open a terminal");
+    AUTO_CLOSE int s = ioctl(m, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (s < 0)
+        return error_set(err, errno, "open a terminal's other side");
+    if (raw) {
+        struct termios t;
+        if (tcgetattr(s, &t) < 0)
+            return error_set(err, errno, "tcgetattr");
+        cfmakeraw(&t);
+        if (tcsetattr(s, TCSANOW, &t) < 0)
+            return error_set(err, errno, "tcsetattr");
+    }
+    *master = STEAL_FD(m);
+    *slave = STEAL_FD(s);
+    return 0;
+}
+
+/* The parent's blocked and ignored signals are not the program's business. */
+static void reset_signals(void)
+{
+    for (int i = 1; i < NSIG; i++)
+        if (i != SIGKILL && i != SIGSTOP)
+            signal(i, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int child_setup(const struct spawn *s, int slave, pid_t parent, struct error **err)
+{
+    reset_signals();
+    if (!s->outlives) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            return error_set(err, 0, "the parent is gone");
+    }
+    setsid();
+    int in = s->in, out = s->out, e = s->err;
+    if (s->terminal) {
+        in = out = e = slave;
+        if (ioctl(slave, TIOCSCTTY, 0) < 0)
+            return error_set(err, errno, "TIOCSCTTY");
+    }
+    /* Copies first: a stream may be another one's number. */
+    int fds[3] = {fcntl(in, F_DUPFD_CLOEXEC, 10), fcntl(out, F_DUPFD_CLOEXEC, 10),
+                  fcntl(e, F_DUPFD_CLOEXEC, 10)};
+    for (int i = 0; i < 3; i++)
+        if (fds[i] < 0 || dup2(fds[i], i) < 0)
+            return error_set(err, errno, "standard stream %d", i);
+    if (s->keep >= 0 && fcntl(s->keep, F_SETFD, 0) < 0)
+        return error_set(err, errno, "descriptor %d", s->keep);
+    if (s->prepare && s->prepare(s->arg, err) < 0)
+        return -1;
+    if (s->workdir && chdir(s->workdir) < 0)
+        return error_set(err, 0, "working folder %s: %s", s->workdir, strerror(errno));
+    return 0;
+}
+
+static void child(const struct spawn *s, int slave, pid_t parent, int report)
+{
+    ERROR_CLEANUP err = NULL;
+    if (child_setup(s, slave, parent, &err) == 0) {
+        execve(s->path, s->argv, s->envp);
+        error_set(&err, errno, "run %s", s->path);
+    }
+    STR_CLEANUP m = {0};
+    str_printf(&m, "%d %s", error_code(err), error_text(err));
+    if (write_all(report, m.data, m.len) < 0)
+        _exit(126);
+    _exit(125);
+}
+
+/* What the child said before its exec; nothing at all means that the program runs. */
+static int read_report(int fd, struct error **err)
+{
+    char buf[2048];
+    ssize_t n = read_full(fd, buf, sizeof buf - 1);
+    if (n == 0)
+        return 0;
+    if (n < 0)
+        return error_set(err, errno, "read from the child");
+    buf[n] = '\0';
+    int code = 0, used = 0;
+    if (sscanf(buf, "%d %n", &code, &used) != 1)
+        used = 0;
+    error_set(err, 0, "%s", buf + used);
+    if (err && *err)
+        (*err)->code = code;
+    return -1;
+}
+
+int spawn_start(const struct spawn *s, struct proc_id *id, int *pidfd, int *master,
+                struct error **err)
+{
+    AUTO_CLOSE int m = -1;
+    AUTO_CLOSE int slave = -1;
+    if (s->terminal && terminal_open(&m, &slave, s->raw, err) < 0)
+        return -1;
+    int p[2];
+    if (pipe2(p, O_CLOEXEC) < 0)
+        return error_set(err, errno, "pipe");
+    AUTO_CLOSE int report = p[0];
+    pid_t parent = getpid();
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0)
+        child(s, slave, parent, p[1]);
+    close(p[1]);
+    if (pid < 0)
+        return error_set(err, errno, "fork");
+    AUTO_CLOSE int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0) {
+        error_set(err, errno, "pidfd_open");
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        return -1;
+    }
+    if (read_report(report, err) < 0) {
+        waitpid(pid, NULL, 0);
+        return -1;
+    }
+    *id = proc_identify(pid);
+    *pidfd = STEAL_FD(fd);
+    if (master)
+        *master = STEAL_FD(m);
+    return 0;
+}
+
+int spawn_wait(int pidfd, struct error **err)
+{
+    siginfo_t si;
+    for (;;) {
+        si.si_pid = 0;
+        if (waitid(P_PIDFD, (id_t)pidfd, &si, WEXITED) == 0)
+            return si.si_code == CLD_EXITED ? si.si_status & 255 : 128 + si.si_status;
+        if (errno != EINTR)
+            return error_set(err, errno, "wait for the command");
+    }
+}
+
+struct foreground {
+    int pidfd, master, signals;
+    bool input_ended;
+};
+
+static void foreground_signals(struct foreground *f)
+{
+    struct signalfd_siginfo si;
+    while (read(f->signals, &si, sizeof si) == (ssize_t)sizeof si) {
+        struct winsize ws;
+        if (si.ssi_signo != SIGWINCH)
+            proc_signal(f->pidfd, (int)si.ssi_signo);
+        else if (f->master >= 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0)
+            ioctl(f->master, TIOCSWINSZ, &ws);
+    }
+}
+
+/* false: no more comes from there. */
+static bool copy_some(int from, int to)
+{
+    char buf[16384];
+    ssize_t n = read(from, buf, sizeof buf);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return true;
+    return n > 0 && write_all(to, buf, (size_t)n) == 0;
+}
+
+static void foreground_loop(struct foreground *f)
+{
+    for (;;) {
+        struct pollfd p[4] = {
+            {.fd = f->pidfd, .events = POLLIN},
+            {.fd = f->signals, .events = POLLIN},
+            {.fd = f->master, .events = POLLIN},
+            {.fd = f->master >= 0 && !f->input_ended ? STDIN_FILENO : -1, .events = POLLIN},
+        };
+        if (poll(p, 4, -1) < 0 && errno != EINTR)
+            return;
+        if (p[1].revents)
+            foreground_signals(f);
+        if (p[3].revents)
+            f->input_ended = !copy_some(STDIN_FILENO, f->master);
+        if (p[2].revents && !copy_some(f->master, STDOUT_FILENO)) {
+            close(f->master);
+            f->master = -1;
+        }
+        if (p[0].revents && !(p[2].revents & POLLIN))
+            return;
+    }
+}
+
+int spawn_foreground(struct spawn *s, struct error **err)
+{
+    static const int passed[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+    struct proc_id id;
+    struct foreground f = {.pidfd = -1, .master = -1, .signals = -1};
+    sigset_t set, before;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
+        sigaddset(&set, passed[i]);
+    sigprocmask(SIG_BLOCK, &set, &before);
+    int status = -1;
+    struct raw_terminal raw = {.fd = -1};
+    f.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (f.signals < 0) {
+        error_set(err, errno, "signalfd");
+        goto out;
+    }
+    if (spawn_start(s, &id, &f.pidfd, &f.master, err) < 0)
+        goto out;
+    if (s->terminal) {
+        struct winsize ws;
+        if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0)
+            ioctl(f.master, TIOCSWINSZ, &ws);
+        raw_terminal_enter(&raw, STDIN_FILENO);
+    }
+    foreground_loop(&f);
+    raw_terminal_leave(&raw);
+    status = spawn_wait(f.pidfd, err);
+out:
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    int fds[] = {f.pidfd, f.master, f.signals};
+    for (int i = 0; i < 3; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    return status;
+}

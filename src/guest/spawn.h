@@ -1,0 +1,39 @@
+/* A workload that is a child process of the monitor: the process wall's and the machine wall's. */
+#ifndef WIRT_GUEST_SPAWN_H
+#define WIRT_GUEST_SPAWN_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "guest/proc.h"
+
+struct spawn {
+    const char *path; /* the program, by absolute path */
+    char **argv, **envp;
+    const char *workdir; /* NULL: the caller's */
+    int in, out, err;    /* its standard streams; unused with terminal */
+    bool terminal;       /* give it a fresh terminal as streams and controlling terminal */
+    bool raw;            /* ... in raw mode: the guest has a line discipline of its own */
+    int keep;            /* a descriptor that stays open under its number, or -1 */
+    bool outlives;       /* not killed with its parent */
+    /* Called in the child before the program; may be NULL. */
+    int (*prepare)(void *arg, struct error **err);
+    void *arg;
+};
+
+/* Starts it in a session of its own. *pidfd and *master (-1 without terminal) are the caller's to
+ * close. What fails in the child, up to the exec, is answered here. */
+int spawn_start(const struct spawn *s, struct proc_id *id, int *pidfd, int *master,
+                struct error **err);
+
+/* Waits for the end: the exit status, 128 + n for signal n, or -1 with err. */
+int spawn_wait(int pidfd, struct error **err);
+
+/* Like a run of the program in the caller's place: streams or terminal are the caller's, signals
+ * and window sizes are passed on. Answers as spawn_wait; -1 with err when it did not start. */
+int spawn_foreground(struct spawn *s, struct error **err);
+
+/* Opens a terminal pair. */
+int terminal_open(int *master, int *slave, bool raw, struct error **err);
+
+#endif

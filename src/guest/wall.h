@@ -1,0 +1,95 @@
+/* The three walls behind one interface. A wall's functions are called by the guest's monitor,
+ * except where it says otherwise. */
+#ifndef WIRT_GUEST_WALL_H
+#define WIRT_GUEST_WALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guest/guest.h"
+
+/* The running thing: what the monitor waits for and speaks to. */
+struct workload {
+    struct proc_id id;
+    int pidfd;
+    int control;  /* stream socket to the machine (control.h of the machine wall), or -1 */
+    int terminal; /* master of the guest's terminal when it has one, or -1 */
+    void *wall_data;
+};
+
+/* The workload's standard streams. The wall copies them; they stay the caller's. With spec.tty they
+ * are unused and workload.terminal is answered instead. */
+struct wall_stdio {
+    int in, out, err;
+};
+
+/* A command beside the guest's first one (`wirt exec`). */
+struct wall_exec {
+    char **command; /* NULL-terminated */
+    char **env;     /* in addition to the guest's */
+    const char *workdir, *user;
+    bool tty;
+};
+
+struct wall_stats {
+    uint64_t cpu_us;             /* CPU time used so far */
+    uint64_t memory, memory_max; /* bytes; max 0: no limit */
+    uint64_t pids;
+    json_object *machine; /* the hypervisor's own statistics, or NULL; owned */
+};
+
+struct wall {
+    const char *name;
+
+    /* Refuses what makes no sense behind this wall and fills in defaults. Called by the CLI before
+     * the guest exists, so that the message comes at once. */
+    int (*check)(struct guest_spec *spec, struct error **err);
+
+    /* Starts it. err code ENOENT: the command is not there (exit status 127), EACCES or ENOEXEC: it
+     * cannot run (126); anything else 125. */
+    int (*start)(struct guest *g, const struct wall_stdio *io, struct workload *w,
+                 struct error **err);
+
+    /* Asks it to end in the way its kind is used to: SIGTERM, or the power button. */
+    int (*ask_to_stop)(struct guest *g, struct workload *w, struct error **err);
+    int (*signal)(struct guest *g, struct workload *w, int sig, struct error **err);
+    int (*pause)(struct guest *g, struct workload *w, struct error **err);
+    int (*resume)(struct guest *g, struct workload *w, struct error **err);
+    int (*update)(struct guest *g, struct workload *w, const struct guest_limits *l,
+                  struct error **err);
+    int (*stats)(struct guest *g, struct workload *w, struct wall_stats *out, struct error **err);
+
+    /* Runs a command in the guest, in the calling process's name: the CLI calls it, not the
+     * monitor. *status is the command's. NULL: not possible. */
+    int (*exec)(struct guest *g, const struct wall_exec *x, int *status, struct error **err);
+
+    /* After the workload's end, and for a stale guest: whatever of it is left goes away. */
+    int (*cleanup)(struct guest *g, struct workload *w, struct error **err);
+};
+
+extern const struct wall wall_container, wall_process, wall_machine;
+
+const struct wall *wall_of(enum wall_kind kind);
+
+/* ---- help for the walls ---- */
+
+/* $PATH in a guest unless the user gives another: docker's. */
+#define WALL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/* The absolute path of a program of ours, looked for in $WIRT_LIBEXEC, beside this program and in
+ * ../libexec/wirt. NULL with err when there is none. Owned. */
+char *wall_helper(const char *name, struct error **err);
+
+/* A file for guests (vmlinux, initramfs.cpio.gz): in $WIRT_GUEST_DIR when that is set, else in the
+ * folder `guest` beside this program or in /usr/lib/wirt/guest. NULL with err. Owned. */
+char *wall_guest_file(const char *name, struct error **err);
+
+/* The guest's environment: PATH, HOME, HOSTNAME, TERM with a terminal, then what the user gave,
+ * then more (may be NULL). Owned. */
+char **wall_environment(const struct guest_spec *s, const char *home, char *const *more);
+
+/* Sets NAME=VALUE in an owned vector; gets a value out of one. */
+char **wall_set_env(char **v, const char *assignment);
+const char *wall_get_env(char *const *v, const char *name);
+
+#endif

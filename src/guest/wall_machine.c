@@ -1,0 +1,296 @@
+/* The machine wall: a riscv64 computer, run by wirt-machine in a process of its own. */
+#include "guest/wall_machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/str.h"
+#include "guest/control.h"
+#include "guest/limits.h"
+#include "guest/machine_image.h"
+#include "guest/spawn.h"
+#include "image/rootfs.h"
+
+#define DEFAULT_MEMORY (1024ull << 20)
+#define MEMORY_UNIT    (2ull << 20)
+#define MAX_HARTS      64u
+
+static int check_files(const struct guest_spec *s, struct error **err)
+{
+    const struct {
+        const char *option, *path;
+    } files[] = {{"--kernel", s->kernel}, {"--initrd", s->initrd}, {"--firmware", s->firmware}};
+    struct stat st;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (!files[i].path)
+            continue;
+        if (stat(files[i].path, &st) < 0)
+            return error_set(err, 0, "%s %s: %s", files[i].option, files[i].path, strerror(errno));
+        if (!S_ISREG(st.st_mode))
+            return error_set(err, 0, "%s %s: must be a file", files[i].option, files[i].path);
+    }
+    for (unsigned i = 0; i < s->n_disks; i++) {
+        if (stat(s->disks[i].path, &st) < 0)
+            return error_set(err, 0, "--disk %s: %s", s->disks[i].path, strerror(errno));
+        if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+            return error_set(err, 0, "--disk %s: must be a file or a block device",
+                             s->disks[i].path);
+    }
+    return 0;
+}
+
+/* Boots a root file system or a program of ours: kernel and initramfs of the guest files. */
+static bool boots_image(const struct guest_spec *s)
+{
+    return s->rootfs || s->program;
+}
+
+static int check(struct guest_spec *s, struct error **err)
+{
+    if (s->n_mounts)
+        return error_set(err, 0, "-v: a machine shares no folder with the host; give it a --disk");
+    if (s->network == NETWORK_HOST)
+        return error_set(err, 0, "--network host: a machine has a network of its own: nat or none");
+    if (s->limits.pids)
+        return error_set(err, 0,
+                         "--pids-limit: a machine's processes are its own kernel's; it "
+                         "takes --cpus and --memory");
+    if (boots_image(s) && s->initrd)
+        return error_set(err, 0, "--initrd: the root file system or program is the initrd already");
+    if (s->network == NETWORK_NONE && s->n_ports)
+        return error_set(err, 0, "-p: not with --network none");
+    if (s->limits.cpu_milli % 1000 || s->limits.cpu_milli > MAX_HARTS * 1000)
+        return error_set(err, 0, "--cpus: a machine has a whole number of harts, 1 to %u",
+                         MAX_HARTS);
+    if (s->limits.memory % MEMORY_UNIT || (s->limits.memory && s->limits.memory < 16 * MEMORY_UNIT))
+        return error_set(err, 0, "--memory: a machine has a multiple of 2m, at least 32m");
+    if (!s->limits.memory)
+        s->limits.memory = DEFAULT_MEMORY;
+    if (!s->limits.cpu_milli)
+        s->limits.cpu_milli = 1000;
+    if (check_files(s, err) < 0)
+        return -1;
+    for (char **c = s->command; !boots_image(s) && *c; c++)
+        if (strchr(*c, '"') || strchr(*c, '\n'))
+            return error_set(err, 0,
+                             "command word %s: on a kernel command line it must have no "
+                             "double quote or line end",
+                             *c);
+    bool own_kernel = !s->kernel && !s->firmware;
+    if (own_kernel && !(s->kernel = wall_guest_file("vmlinux", err)))
+        return error_prefix(err, "no --kernel given");
+    /* Debian's kernel has its disk drivers and file systems as modules, which its initramfs holds.
+     */
+    if (own_kernel && !s->initrd && !boots_image(s) &&
+        !(s->initrd = wall_guest_file("initramfs.cpio.gz", err)))
+        return error_prefix(err, "no --initrd given");
+    if (boots_image(s)) {
+        AUTO_FREE char *base = wall_guest_file("initramfs.cpio.gz", err);
+        if (!base)
+            return -1;
+    }
+    if (s->rootfs && !s->command[0]) {
+        strv_free(s->command);
+        s->command = strv_add(NULL, xstrdup("/bin/sh"));
+    }
+    AUTO_FREE char *helper = wall_helper("wirt-machine", err);
+    return helper ? 0 : -1;
+}
+
+/* The guest files' init takes wirt.run="COMMAND" without a way to quote a quote. */
+static void append_command(struct str *a, char *const *command)
+{
+    if (!command[0])
+        return;
+    str_printf(a, " wirt.run=\"");
+    for (char *const *c = command; *c; c++)
+        str_printf(a, "%s%s", c == command ? "" : " ", *c);
+    str_printf(a, "\"");
+}
+
+static char *command_line(const struct guest_spec *s)
+{
+    STR_CLEANUP a = {0};
+    str_printf(&a, "console=ttyS0");
+    if (boots_image(s)) {
+        str_printf(&a, " quiet loglevel=3 " MACHINE_IMAGE_RUN);
+    } else {
+        if (s->n_disks && !(s->append && strstr(s->append, "root=")))
+            str_printf(&a, " root=/dev/vda");
+        append_command(&a, s->command);
+    }
+    if (s->append)
+        str_printf(&a, " %s", s->append);
+    return STEAL_PTR(a.data);
+}
+
+/* What wirt-machine is told; machine_config in src/machine/machine.h, field by field. */
+static json_object *machine_config_json(const struct guest_spec *s, const char *initrd)
+{
+    json_object *o = json_object_new_object();
+    AUTO_FREE char *append = command_line(s);
+    json_put_str(o, "kernel", s->kernel);
+    json_put_str(o, "initrd", initrd);
+    json_put_str(o, "append", append);
+    json_put_str(o, "firmware", s->firmware);
+    json_put_int(o, "memory", (int64_t)s->limits.memory);
+    json_put_int(o, "harts", (int64_t)(s->limits.cpu_milli / 1000));
+    json_put_bool(o, "network", s->network != NETWORK_NONE);
+    json_put_str(o, "hostname", s->hostname);
+    json_put_bool(o, "interpret", s->interpret);
+    json_put_bool(o, "stats", s->stats);
+    json_put_str(o, "trace", s->trace);
+    json_object *spec = spec_to_json(s), *v;
+    if (json_object_object_get_ex(spec, "disks", &v))
+        json_object_object_add(o, "disks", json_object_get(v));
+    if (json_object_object_get_ex(spec, "ports", &v))
+        json_object_object_add(o, "forwards", json_object_get(v));
+    json_object_put(spec);
+    return o;
+}
+
+static int start(struct guest *g, const struct wall_stdio *io, struct workload *w,
+                 struct error **err)
+{
+    const struct guest_spec *s = &g->spec;
+    AUTO_FREE char *helper = wall_helper("wirt-machine", err);
+    AUTO_FREE char *initrd = s->initrd ? xstrdup(s->initrd) : NULL;
+    if (!helper)
+        return -1;
+    if (boots_image(s)) {
+        AUTO_FREE char *base = wall_guest_file("initramfs.cpio.gz", err);
+        initrd = xasprintf("%s/initrd", g->dir);
+        if (!base || machine_image_write(g, base, initrd, err) < 0)
+            return -1;
+    }
+    AUTO_JSON *config = machine_config_json(s, initrd);
+    const char *text = json_object_to_json_string_ext(config, JSON_C_TO_STRING_NOSLASHESCAPE);
+    AUTO_FREE char *path = xasprintf("%s/machine.json", g->dir);
+    if (replace_file_at(g->dirfd, "machine.json", text, strlen(text), 0600, err) < 0 ||
+        limits_create(g, err) < 0)
+        return -1;
+    int sv[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+        return error_set(err, errno, "socketpair");
+    AUTO_CLOSE int ours = sv[0];
+    AUTO_CLOSE int theirs = sv[1];
+    AUTO_FREE char *control = xasprintf("%d", theirs);
+    char *argv[] = {"wirt-machine", "--config", path, "--control", control, NULL};
+    char *envp[] = {"PATH=" WALL_PATH, NULL};
+    struct spawn sp = {.path = helper,
+                       .argv = argv,
+                       .envp = envp,
+                       .in = io->in,
+                       .out = io->out,
+                       .err = io->err,
+                       .terminal = s->tty,
+                       .raw = true,
+                       .keep = theirs};
+    if (spawn_start(&sp, &w->id, &w->pidfd, &w->terminal, err) < 0)
+        return -1;
+    w->control = STEAL_FD(ours);
+    return 0;
+}
+
+json_object *machine_request(struct workload *w, json_object *request, struct error **err)
+{
+    if (w->control < 0) {
+        error_set(err, 0, "the machine has no control socket");
+        return NULL;
+    }
+    json_object *answer = control_call_fd(w->control, json_object_get(request), 2000, err);
+    if (!answer)
+        error_prefix(err, "the machine");
+    return answer;
+}
+
+static int machine_op(struct workload *w, const char *op, struct error **err)
+{
+    AUTO_JSON *request = control_request(op);
+    AUTO_JSON *answer = machine_request(w, request, err);
+    return answer ? 0 : -1;
+}
+
+static int ask_to_stop(struct guest *g, struct workload *w, struct error **err)
+{
+    return machine_op(w, "powerdown", err);
+}
+
+/* A computer knows no signals: those that ask a process to end end it, others are refused. */
+static int send_signal(struct guest *g, struct workload *w, int sig, struct error **err)
+{
+    switch (sig) {
+    case SIGTERM:
+    case SIGINT:
+    case SIGHUP:
+    case SIGQUIT: sig = SIGTERM; break;
+    case SIGKILL: break;
+    default:
+        return error_set(err, 0,
+                         "signal %d: a machine takes only KILL, TERM, INT, HUP and QUIT, "
+                         "which end it",
+                         sig);
+    }
+    if (proc_signal(w->pidfd, sig) < 0)
+        return error_set(err, errno, "send signal %d", sig);
+    return 0;
+}
+
+static int pause_machine(struct guest *g, struct workload *w, struct error **err)
+{
+    return proc_signal(w->pidfd, SIGSTOP) < 0 ? error_set(err, errno, "stop the machine") : 0;
+}
+
+static int resume_machine(struct guest *g, struct workload *w, struct error **err)
+{
+    return proc_signal(w->pidfd, SIGCONT) < 0 ? error_set(err, errno, "continue the machine") : 0;
+}
+
+static int update(struct guest *g, struct workload *w, const struct guest_limits *l,
+                  struct error **err)
+{
+    return error_set(err, 0,
+                     "a running machine's harts and memory are fixed; wirt balloon takes "
+                     "memory from it and gives it back");
+}
+
+static int stats(struct guest *g, struct workload *w, struct wall_stats *out, struct error **err)
+{
+    if (limits_stats(g, w->id.pid, out, err) < 0)
+        return -1;
+    out->memory_max = g->spec.limits.memory;
+    if (g->status == GUEST_RUNNING) {
+        AUTO_JSON *request = control_request("stats");
+        out->machine = machine_request(w, request, NULL);
+        if (out->machine)
+            json_object_object_del(out->machine, "ok");
+    }
+    return 0;
+}
+
+static int cleanup(struct guest *g, struct workload *w, struct error **err)
+{
+    if (unlinkat(g->dirfd, "initrd", 0) < 0 && errno != ENOENT)
+        return error_set(err, errno, "remove %s/initrd", g->dir);
+    return limits_remove(g, err);
+}
+
+const struct wall wall_machine = {
+    .name = "machine",
+    .check = check,
+    .start = start,
+    .ask_to_stop = ask_to_stop,
+    .signal = send_signal,
+    .pause = pause_machine,
+    .resume = resume_machine,
+    .update = update,
+    .stats = stats,
+    .cleanup = cleanup,
+};
