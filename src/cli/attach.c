@@ -37,7 +37,7 @@ static int attach_one(struct guest *g, void *arg, struct error **err)
     if (!answer)
         return -1;
     struct attach_options o = {
-        .tty = json_bool(answer, "tty", false), .input = r->input, .sig_proxy = true};
+        .tty = json_get_bool(answer, "tty", false), .input = r->input, .sig_proxy = true};
     enum attach_end end;
     if (attach_run(fd, &o, &end, &r->status, err) < 0)
         return -1;

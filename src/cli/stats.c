@@ -84,17 +84,17 @@ static void print_machine(json_object *m)
 static void print_row(struct guest *g, json_object *s, struct view *v)
 {
     char memory[24], max[24] = "-", percent[16] = "-";
-    int64_t cpu = json_int(s, "cpu_us", 0), limit = json_int(s, "memory_max", 0);
+    int64_t cpu = json_get_int(s, "cpu_us", 0), limit = json_get_int(s, "memory_max", 0);
     double p = cpu_percent(v, g->id, cpu);
     if (p >= 0)
         snprintf(percent, sizeof percent, "%.1f", p);
-    cli_bytes((uint64_t)json_int(s, "memory", 0), memory, sizeof memory);
+    cli_bytes((uint64_t)json_get_int(s, "memory", 0), memory, sizeof memory);
     if (limit > 0)
         cli_bytes((uint64_t)limit, max, sizeof max);
     printf("%.12s  %-20s  %-9s  %-8s  %7s  %9.2f  %9s  %9s  %5lld\n", g->id, g->name,
            wall_name(g->spec.wall), guest_status_name(g->status), percent, (double)cpu / 1e6,
-           memory, max, (long long)json_int(s, "pids", 0));
-    json_object *m = json_obj(s, "machine");
+           memory, max, (long long)json_get_int(s, "pids", 0));
+    json_object *m = json_get_obj(s, "machine");
     if (m)
         print_machine(m);
 }

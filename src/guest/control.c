@@ -129,8 +129,8 @@ json_object *control_call_fd(int fd, json_object *request, int timeout_ms, struc
     if (control_read_line(fd, &line, timeout_ms, err) < 0)
         return NULL;
     json_object *answer = json_parse_object(line.data ? line.data : "", line.len, "answer", err);
-    if (answer && !json_bool(answer, "ok", false)) {
-        error_set(err, 0, "%s", json_str(answer, "error", "refused without a reason"));
+    if (answer && !json_get_bool(answer, "ok", false)) {
+        error_set(err, 0, "%s", json_get_str(answer, "error", "refused without a reason"));
         json_object_put(answer);
         return NULL;
     }

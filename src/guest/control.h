@@ -21,6 +21,7 @@
 #ifndef WIRT_GUEST_CONTROL_H
 #define WIRT_GUEST_CONTROL_H
 
+#include "base/str.h"
 #include "guest/guest.h"
 #include "guest/json.h"
 

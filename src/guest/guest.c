@@ -59,7 +59,7 @@ static json_object *proc_to_json(struct proc_id p)
 
 static struct proc_id proc_from_json(json_object *o)
 {
-    int64_t pid = json_int(o, "pid", 0), start = json_int(o, "start", 0);
+    int64_t pid = json_get_int(o, "pid", 0), start = json_get_int(o, "start", 0);
     /* pids are below 2^22; 1 and what is below it is never a guest's. */
     if (pid <= 1 || pid > (1 << 22) || start <= 0)
         return (struct proc_id){0};
@@ -109,16 +109,16 @@ void guest_refresh(struct guest *g)
         return;
     }
     free(g->name);
-    g->name = json_dup(o, "name");
-    g->monitor = proc_from_json(json_obj(o, "monitor"));
-    g->workload = proc_from_json(json_obj(o, "workload"));
-    g->exit_status = (int)(json_int(o, "exitStatus", 255) & 255);
-    g->created_ns = json_int(o, "created", 0);
-    g->started_ns = json_int(o, "started", 0);
-    g->ended_ns = json_int(o, "ended", 0);
+    g->name = json_get_dup(o, "name");
+    g->monitor = proc_from_json(json_get_obj(o, "monitor"));
+    g->workload = proc_from_json(json_get_obj(o, "workload"));
+    g->exit_status = (int)(json_get_int(o, "exitStatus", 255) & 255);
+    g->created_ns = json_get_int(o, "created", 0);
+    g->started_ns = json_get_int(o, "started", 0);
+    g->ended_ns = json_get_int(o, "ended", 0);
     free(g->reason);
-    g->reason = json_dup(o, "reason");
-    if (!parse_status(json_str(o, "status", ""), &g->status))
+    g->reason = json_get_dup(o, "reason");
+    if (!parse_status(json_get_str(o, "status", ""), &g->status))
         set_damaged(g, "state.json: status is none of created, running, paused, exited");
     else if (!g->name || strchr(g->name, '/'))
         set_damaged(g, "state.json: no name");

@@ -15,43 +15,43 @@ static json_object *member(json_object *o, const char *key, json_type type)
     return json_object_is_type(v, type) ? v : NULL;
 }
 
-const char *json_str(json_object *o, const char *key, const char *def)
+const char *json_get_str(json_object *o, const char *key, const char *def)
 {
     json_object *v = member(o, key, json_type_string);
     return v ? json_object_get_string(v) : def;
 }
 
-int64_t json_int(json_object *o, const char *key, int64_t def)
+int64_t json_get_int(json_object *o, const char *key, int64_t def)
 {
     json_object *v = member(o, key, json_type_int);
     return v ? json_object_get_int64(v) : def;
 }
 
-bool json_bool(json_object *o, const char *key, bool def)
+bool json_get_bool(json_object *o, const char *key, bool def)
 {
     json_object *v = member(o, key, json_type_boolean);
     return v ? json_object_get_boolean(v) : def;
 }
 
-json_object *json_arr(json_object *o, const char *key)
+json_object *json_get_arr(json_object *o, const char *key)
 {
     return member(o, key, json_type_array);
 }
 
-json_object *json_obj(json_object *o, const char *key)
+json_object *json_get_obj(json_object *o, const char *key)
 {
     return member(o, key, json_type_object);
 }
 
-char *json_dup(json_object *o, const char *key)
+char *json_get_dup(json_object *o, const char *key)
 {
-    const char *s = json_str(o, key, NULL);
+    const char *s = json_get_str(o, key, NULL);
     return s ? xstrdup(s) : NULL;
 }
 
-char **json_strv(json_object *o, const char *key)
+char **json_get_strv(json_object *o, const char *key)
 {
-    json_object *a = json_arr(o, key);
+    json_object *a = json_get_arr(o, key);
     if (!a)
         return NULL;
     size_t n = json_object_array_length(a), k = 0;

@@ -3,7 +3,7 @@
 #ifndef WIRT_GUEST_JSON_H
 #define WIRT_GUEST_JSON_H
 
-#include <json.h>
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,18 +17,18 @@ static inline void cleanup_json(json_object **o)
 
 /* The member when it is there and has the type; otherwise the default. Strings stay the object's.
  */
-const char *json_str(json_object *o, const char *key, const char *def);
-int64_t json_int(json_object *o, const char *key, int64_t def);
-bool json_bool(json_object *o, const char *key, bool def);
-json_object *json_arr(json_object *o, const char *key);
-json_object *json_obj(json_object *o, const char *key);
+const char *json_get_str(json_object *o, const char *key, const char *def);
+int64_t json_get_int(json_object *o, const char *key, int64_t def);
+bool json_get_bool(json_object *o, const char *key, bool def);
+json_object *json_get_arr(json_object *o, const char *key);
+json_object *json_get_obj(json_object *o, const char *key);
 
 /* A fresh copy of a string member, or NULL. */
-char *json_dup(json_object *o, const char *key);
+char *json_get_dup(json_object *o, const char *key);
 
 /* A fresh NULL-terminated vector of an array of strings; other elements are left out. NULL when
  * there is no such array. */
-char **json_strv(json_object *o, const char *key);
+char **json_get_strv(json_object *o, const char *key);
 
 void json_put_str(json_object *o, const char *key, const char *value); /* NULL: not put */
 void json_put_int(json_object *o, const char *key, int64_t value);

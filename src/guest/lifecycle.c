@@ -160,7 +160,7 @@ json_object *guest_machine_request(struct guest *g, json_object *request, struct
     AUTO_JSON *answer = control_call(g, r, ANSWER_MS, err);
     if (!answer)
         return NULL;
-    json_object *inner = json_obj(answer, "answer");
+    json_object *inner = json_get_obj(answer, "answer");
     if (!inner)
         error_set(err, 0, "the machine gave no answer");
     return json_object_get(inner);

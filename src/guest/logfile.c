@@ -193,15 +193,15 @@ static void print_record(const char *line, size_t len, const struct log_query *q
                          FILE *err_out)
 {
     AUTO_JSON *o = json_parse_object(line, len, "log", NULL);
-    const char *when = json_str(o, "time", "");
-    const char *base64 = json_str(o, "base64", NULL);
-    if (!o || (!base64 && !json_str(o, "log", NULL))) {
+    const char *when = json_get_str(o, "time", "");
+    const char *base64 = json_get_str(o, "base64", NULL);
+    if (!o || (!base64 && !json_get_str(o, "log", NULL))) {
         log_warn("a line of the guest's log is damaged and left out");
         return;
     }
     if (q->since && parse_time(when) < q->since)
         return;
-    FILE *f = !strcmp(json_str(o, "stream", ""), "stderr") ? err_out : out;
+    FILE *f = !strcmp(json_get_str(o, "stream", ""), "stderr") ? err_out : out;
     if (q->timestamps)
         fprintf(f, "%s ", when);
     STR_CLEANUP bytes = {0};

@@ -257,6 +257,8 @@ static void finish_state(struct monitor *m)
     g->status = GUEST_EXITED;
     g->ended_ns = realtime_ns();
     ERROR_CLEANUP err = NULL;
+    if (unlinkat(g->dirfd, "control", 0) < 0 && errno != ENOENT)
+        log_warn("guest %.12s: remove the control socket: %s", g->id, strerror(errno));
     if (m->wall->cleanup(g, &m->w, &err) < 0)
         log_warn("guest %.12s: %s", g->id, error_text(err));
     error_free(&err);
@@ -584,9 +586,9 @@ int monitor_start(struct guest *g, int *attached, int *status, struct error **er
     AUTO_JSON *o = json_parse_object(line.data ? line.data : "", line.len, "answer", err);
     if (!o)
         return -1;
-    if (!json_bool(o, "ok", false)) {
-        *status = (int)json_int(o, "status", 125);
-        return error_set(err, 0, "%s", json_str(o, "error", "no reason given"));
+    if (!json_get_bool(o, "ok", false)) {
+        *status = (int)json_get_int(o, "status", 125);
+        return error_set(err, 0, "%s", json_get_str(o, "error", "no reason given"));
     }
     *status = 0;
     if (attached)

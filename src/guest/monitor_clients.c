@@ -95,7 +95,7 @@ static int op_status(struct client *c, json_object *req, json_object *ans, struc
 
 static int op_kill(struct client *c, json_object *req, json_object *ans, struct error **err)
 {
-    int64_t sig = json_int(req, "signal", SIGKILL);
+    int64_t sig = json_get_int(req, "signal", SIGKILL);
     if (sig < 1 || sig > SIGRTMAX)
         return error_set(err, 0, "signal %lld: must be 1 to %d", (long long)sig, SIGRTMAX);
     if (sig == SIGKILL) {
@@ -129,8 +129,8 @@ static int op_resume(struct client *c, json_object *req, json_object *ans, struc
 
 static int op_update(struct client *c, json_object *req, json_object *ans, struct error **err)
 {
-    int64_t memory = json_int(req, "memory", 0), cpu = json_int(req, "cpuMillis", 0),
-            pids = json_int(req, "pids", 0);
+    int64_t memory = json_get_int(req, "memory", 0), cpu = json_get_int(req, "cpuMillis", 0),
+            pids = json_get_int(req, "pids", 0);
     if (memory < 0 || cpu < 0 || pids < 0)
         return error_set(err, 0, "a limit must not be negative");
     struct guest_limits l = {(uint64_t)memory, (uint64_t)cpu, (uint64_t)pids};
@@ -158,7 +158,7 @@ static int op_machine(struct client *c, json_object *req, json_object *ans, stru
         return error_set(err, 0, "the guest is a %s: only a machine has this", m->wall->name);
     if (m->g->status == GUEST_PAUSED)
         return error_set(err, 0, "the guest is paused: resume it first");
-    json_object *r = json_obj(req, "request");
+    json_object *r = json_get_obj(req, "request");
     if (!r)
         return error_set(err, 0, "request: must be an object");
     json_object *a = machine_request(&m->w, r, err);
@@ -176,7 +176,7 @@ static int op_wait(struct client *c, json_object *req, json_object *ans, struct 
 
 static int op_stop(struct client *c, json_object *req, json_object *ans, struct error **err)
 {
-    int64_t s = json_int(req, "timeout", 10);
+    int64_t s = json_get_int(req, "timeout", 10);
     if (s < 0 || s > 1000000)
         return error_set(err, 0, "timeout: must be 0 to 1000000 seconds");
     if (monitor_stop(c->m, (uint64_t)s * 1000000000u, err) < 0)
@@ -194,7 +194,7 @@ static int op_attach(struct client *c, json_object *req, json_object *ans, struc
                          "nobody else can attach");
     json_put_bool(ans, "tty", m->g->spec.tty);
     c->attached = true;
-    c->sends_input = json_bool(req, "stdin", false) && m->input >= 0;
+    c->sends_input = json_get_bool(req, "stdin", false) && m->input >= 0;
     return 0;
 }
 
@@ -215,7 +215,7 @@ static void client_request(struct client *c, const char *line, size_t len)
         client_refuse(c, error_text(err));
         return;
     }
-    const char *op = json_str(req, "op", "");
+    const char *op = json_get_str(req, "op", "");
     size_t i, n = sizeof operations / sizeof *operations;
     for (i = 0; i < n && strcmp(operations[i].op, op); i++)
         ;

@@ -107,9 +107,9 @@ static int mounts_from_json(struct guest_spec *s, json_object *a, struct error *
     for (size_t i = 0; i < n; i++) {
         json_object *m = json_object_array_get_idx(a, i);
         struct guest_mount *g = &s->mounts[s->n_mounts++];
-        g->source = json_dup(m, "source");
-        g->target = json_dup(m, "target");
-        g->readonly = json_bool(m, "readonly", false);
+        g->source = json_get_dup(m, "source");
+        g->target = json_get_dup(m, "target");
+        g->readonly = json_get_bool(m, "readonly", false);
         if (!g->source || !g->target || g->source[0] != '/' || g->target[0] != '/')
             return error_set(err, 0, "mounts[%zu]: source and target must be absolute paths", i);
     }
@@ -122,14 +122,14 @@ static int ports_from_json(struct guest_spec *s, json_object *a, struct error **
     s->ports = xcalloc(n + 1, sizeof *s->ports);
     for (size_t i = 0; i < n; i++) {
         json_object *p = json_object_array_get_idx(a, i);
-        int64_t addr = json_int(p, "hostAddress", -1), host = json_int(p, "hostPort", -1),
-                guest = json_int(p, "guestPort", -1);
+        int64_t addr = json_get_int(p, "hostAddress", -1), host = json_get_int(p, "hostPort", -1),
+                guest = json_get_int(p, "guestPort", -1);
         if (addr < 0 || addr > UINT32_MAX || host < 0 || host > 65535 || guest < 0 || guest > 65535)
             return error_set(err, 0, "ports[%zu]: an address or port is out of range", i);
         s->ports[s->n_ports++] = (struct guest_port){.host_addr = (uint32_t)addr,
                                                      .host_port = (uint16_t)host,
                                                      .guest_port = (uint16_t)guest,
-                                                     .udp = json_bool(p, "udp", false)};
+                                                     .udp = json_get_bool(p, "udp", false)};
     }
     return 0;
 }
@@ -141,8 +141,8 @@ static int disks_from_json(struct guest_spec *s, json_object *a, struct error **
     for (size_t i = 0; i < n; i++) {
         json_object *d = json_object_array_get_idx(a, i);
         struct guest_disk *g = &s->disks[s->n_disks++];
-        g->path = json_dup(d, "path");
-        g->readonly = json_bool(d, "readonly", false);
+        g->path = json_get_dup(d, "path");
+        g->readonly = json_get_bool(d, "readonly", false);
         if (!g->path)
             return error_set(err, 0, "disks[%zu]: no path", i);
     }
@@ -151,8 +151,8 @@ static int disks_from_json(struct guest_spec *s, json_object *a, struct error **
 
 static int limits_from_json(struct guest_limits *l, json_object *o, struct error **err)
 {
-    int64_t memory = json_int(o, "memory", 0), cpu = json_int(o, "cpuMillis", 0),
-            pids = json_int(o, "pids", 0);
+    int64_t memory = json_get_int(o, "memory", 0), cpu = json_get_int(o, "cpuMillis", 0),
+            pids = json_get_int(o, "pids", 0);
     if (memory < 0 || cpu < 0 || pids < 0)
         return error_set(err, 0, "limits: a value is negative");
     *l = (struct guest_limits){(uint64_t)memory, (uint64_t)cpu, (uint64_t)pids};
@@ -161,38 +161,38 @@ static int limits_from_json(struct guest_limits *l, json_object *o, struct error
 
 int spec_from_json(struct guest_spec *s, json_object *o, struct error **err)
 {
-    if (wall_parse(json_str(o, "wall", ""), &s->wall, err) < 0)
+    if (wall_parse(json_get_str(o, "wall", ""), &s->wall, err) < 0)
         return error_prefix(err, "wall");
-    if (network_parse(json_str(o, "network", "default"), &s->network, err) < 0)
+    if (network_parse(json_get_str(o, "network", "default"), &s->network, err) < 0)
         return error_prefix(err, "network");
-    s->image = json_dup(o, "image");
-    s->rootfs = json_dup(o, "rootfs");
-    s->program = json_dup(o, "program");
-    s->foreign = json_bool(o, "foreign", false);
-    s->command = json_strv(o, "command");
+    s->image = json_get_dup(o, "image");
+    s->rootfs = json_get_dup(o, "rootfs");
+    s->program = json_get_dup(o, "program");
+    s->foreign = json_get_bool(o, "foreign", false);
+    s->command = json_get_strv(o, "command");
     if (!s->command)
         s->command = xcalloc(1, sizeof *s->command);
-    s->env = json_strv(o, "env");
+    s->env = json_get_strv(o, "env");
     if (!s->env)
         s->env = xcalloc(1, sizeof *s->env);
-    s->workdir = json_dup(o, "workdir");
-    s->user = json_dup(o, "user");
-    s->hostname = json_dup(o, "hostname");
-    s->tty = json_bool(o, "tty", false);
-    s->interactive = json_bool(o, "interactive", false);
-    s->auto_remove = json_bool(o, "autoRemove", false);
-    s->read_only = json_bool(o, "readOnly", false);
-    s->kernel = json_dup(o, "kernel");
-    s->initrd = json_dup(o, "initrd");
-    s->append = json_dup(o, "append");
-    s->firmware = json_dup(o, "firmware");
-    s->interpret = json_bool(o, "interpret", false);
-    s->stats = json_bool(o, "stats", false);
-    s->trace = json_dup(o, "trace");
-    if (mounts_from_json(s, json_arr(o, "mounts"), err) < 0 ||
-        ports_from_json(s, json_arr(o, "ports"), err) < 0 ||
-        disks_from_json(s, json_arr(o, "disks"), err) < 0 ||
-        limits_from_json(&s->limits, json_obj(o, "limits"), err) < 0)
+    s->workdir = json_get_dup(o, "workdir");
+    s->user = json_get_dup(o, "user");
+    s->hostname = json_get_dup(o, "hostname");
+    s->tty = json_get_bool(o, "tty", false);
+    s->interactive = json_get_bool(o, "interactive", false);
+    s->auto_remove = json_get_bool(o, "autoRemove", false);
+    s->read_only = json_get_bool(o, "readOnly", false);
+    s->kernel = json_get_dup(o, "kernel");
+    s->initrd = json_get_dup(o, "initrd");
+    s->append = json_get_dup(o, "append");
+    s->firmware = json_get_dup(o, "firmware");
+    s->interpret = json_get_bool(o, "interpret", false);
+    s->stats = json_get_bool(o, "stats", false);
+    s->trace = json_get_dup(o, "trace");
+    if (mounts_from_json(s, json_get_arr(o, "mounts"), err) < 0 ||
+        ports_from_json(s, json_get_arr(o, "ports"), err) < 0 ||
+        disks_from_json(s, json_get_arr(o, "disks"), err) < 0 ||
+        limits_from_json(&s->limits, json_get_obj(o, "limits"), err) < 0)
         return -1;
     return 0;
 }

@@ -179,7 +179,7 @@ int store_take_name(struct store *s, const char *name, const char *id, char **ta
             if (unlinkat(s->names_fd, n, 0) < 0)
                 return error_set(err, errno, "remove the unused name %s/names/%s", s->path, n);
         } else if (name) {
-            return error_set(err, EEXIST,
+            return error_set(err, 0,
                              "the name \"%s\" is taken by guest %.12s; remove it (wirt rm %s) or "
                              "choose another",
                              name, owner, name);
@@ -221,8 +221,7 @@ int store_resolve(struct store *s, const char *ref, char id[GUEST_ID_LEN + 1], s
         return 0;
     if (found)
         return error_set(err, 0, "\"%s\" is the beginning of %d ids: give more digits", ref, found);
-    return error_set(err, ENOENT, "no guest has the name or id \"%s\" (wirt ps -a lists them)",
-                     ref);
+    return error_set(err, 0, "no guest has the name or id \"%s\" (wirt ps -a lists them)", ref);
 }
 
 static int compare_strings(const void *a, const void *b)

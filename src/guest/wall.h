@@ -67,7 +67,7 @@ struct wall {
     int (*cleanup)(struct guest *g, struct workload *w, struct error **err);
 };
 
-extern const struct wall wall_container, wall_process, wall_machine;
+extern const struct wall wall_container __attribute__((weak)), wall_process, wall_machine;
 
 const struct wall *wall_of(enum wall_kind kind);
 

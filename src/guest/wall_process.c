@@ -89,11 +89,11 @@ static int launch_init(struct launch *l, struct guest *g, char **command, char *
         a = strv_add(a, xstrdup(s->rootfs));
     }
     if (s->interpret)
-        a = strv_add(a, xstrdup("-interpret"));
+        a = strv_add(a, xstrdup("--interpret"));
     if (s->stats)
-        a = strv_add(a, xstrdup("-stats"));
+        a = strv_add(a, xstrdup("--stats"));
     if (s->trace) {
-        a = strv_add(a, xstrdup("-trace"));
+        a = strv_add(a, xstrdup("--trace"));
         a = strv_add(a, xstrdup(s->trace));
     }
     a = strv_add(a, xstrdup("-0"));
