@@ -230,8 +230,12 @@ static void trace_block(struct engine *e, const struct ir_block *ir, const struc
 {
     FILE *f = e->config.trace;
     ir_print(f, ir);
-    if (b->code)
-        fprintf(f, "  host code: %u bytes at %p\n", b->code_len, (void *)b->code);
+    if (b->code) {
+        fprintf(f, "  host code at 0x%zx:", (size_t)(b->code - e->cache.rx));
+        for (uint32_t i = 0; i < b->code_len; i++)
+            fprintf(f, "%s%02x", i % 32 ? " " : "\n   ", b->code[i]);
+        fputc('\n', f);
+    }
     fflush(f);
 }
 
