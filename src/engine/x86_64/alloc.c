@@ -390,36 +390,37 @@ void set_home(struct emit *m, unsigned g, unsigned v, bool fp)
     }
 }
 
+static void save(struct emit *m, unsigned v)
+{
+    struct value *p = &m->v[v];
+    bool fp = is_float(m, v);
+    if (p->slot < 0 && m->ir->insn[v].op != IR_CONST) {
+        p->slot = (int8_t)take_slot(m);
+        int r = p->reg >= 0 ? p->reg
+                : fp        ? pinned_f((unsigned)p->home)
+                            : pinned_x((unsigned)p->home);
+        if (r >= 0 && fp) {
+            movsd_store(m, slot_mem(p->slot), (unsigned)r);
+        } else if (r >= 0) {
+            store64(&m->a, slot_mem(p->slot), (enum reg)r);
+        } else {
+            enum reg t = scratch(m);
+            load64(&m->a, t, fp ? CPU_F(p->home) : CPU_X(p->home));
+            store64(&m->a, slot_mem(p->slot), t);
+            m->locked &= ~(1u << t);
+        }
+    }
+    if (p->reg >= 0)
+        (fp ? m->owner_f : m->owner)[p->reg] = -1;
+    p->home = p->reg = -1;
+}
+
 void save_all(struct emit *m)
 {
     for (unsigned v = 0; v < m->pc_index; v++) {
-        struct value *p = &m->v[v];
-        if (!p->uses || m->ir->insn[v].op == IR_CONST || !ir_has_value(&m->ir->insn[v]))
-            continue;
-        bool fp = is_float(m, v);
-        if (p->reg < 0 && p->home < 0)
-            continue;
-        if (p->slot < 0) {
-            p->slot = (int8_t)take_slot(m);
-            int r = p->reg >= 0 ? p->reg
-                    : fp        ? pinned_f((unsigned)p->home)
-                                : pinned_x((unsigned)p->home);
-            if (r >= 0 && fp) {
-                movsd_store(m, slot_mem(p->slot), (unsigned)r);
-            } else if (r >= 0) {
-                store64(&m->a, slot_mem(p->slot), (enum reg)r);
-            } else {
-                enum reg t = scratch(m);
-                load64(&m->a, t, fp ? CPU_F(p->home) : CPU_X(p->home));
-                store64(&m->a, slot_mem(p->slot), t);
-                m->locked &= ~(1u << t);
-            }
-        }
-        p->home = -1;
-        if (p->reg >= 0) {
-            (fp ? m->owner_f : m->owner)[p->reg] = -1;
-            p->reg = -1;
-        }
+        const struct value *p = &m->v[v];
+        if (ir_has_value(&m->ir->insn[v]) && p->uses && (p->reg >= 0 || p->home >= 0))
+            save(m, v);
     }
     for (unsigned g = 0; g < 32; g++)
         m->cur_x[g] = m->cur_f[g] = IR_NONE;

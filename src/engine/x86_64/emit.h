@@ -27,6 +27,7 @@ struct cold {
         COLD_CALL_FULL, /* empty the shadow stack */
         COLD_MEMORY, /* a load, store or atomic that the TLB does not know, or that is misaligned */
         COLD_CONSTANT, /* load xmm dest with a constant */
+        COLD_FMA,       /* the result is NaN: see put_fma */
         COLD_FLOAT,    /* do it in C: operands as they stand, result to dest */
     } kind;
     uint8_t *site, *site2; /* displacements that lead here; NULL: none */

@@ -82,6 +82,24 @@ static void put_float(struct emit *m, const struct cold *c)
     jmp_to(a, c->back);
 }
 
+/* A NaN result of a fused multiplication. Infinity times zero is invalid even when a quiet NaN is
+ * added (Volume I, section Single-Precision Floating-Point Computational Instructions), which the
+ * host does not say: the operation is done again, in C, with such a NaN. */
+static void put_fma(struct emit *m, const struct cold *c)
+{
+    struct assembler *a = &m->a;
+    move_temps(m, c->live, true);
+    op_rr_full(a, 0x66, true, 0x0f7e, (unsigned)c->data, RDX, false);
+    op_rr_full(a, 0x66, true, 0x0f7e, (unsigned)c->address, RCX, false);
+    mov_ri(a, RAX, c->constant);
+    store64(a, spill_mem(SPILL_THIRD), RAX);
+    mov_ri(a, RSI, c->what);
+    call_helper(m, (const void *)helper_float);
+    take_result(m, c);
+    move_temps(m, c->live, false);
+    jmp_to(a, c->back);
+}
+
 void emit_cold(struct emit *m)
 {
     struct assembler *a = &m->a;
@@ -104,6 +122,7 @@ void emit_cold(struct emit *m)
             op_const(m, 0, 0x0f28, (unsigned)c.dest, (unsigned)c.constant); /* movaps */
             jmp_to(a, c.back);
             break;
+        case COLD_FMA: put_fma(m, &c); break;
         case COLD_FLOAT: put_float(m, &c); break;
         }
     }

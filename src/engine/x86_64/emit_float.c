@@ -116,8 +116,19 @@ static void emit_fma(struct emit *m, unsigned n)
     unsigned x = use_xmm(m, i->a), y = use_xmm(m, i->b), z = use_xmm(m, i->c);
     unsigned d = def_xmm(m, n, 1u << x | 1u << y);
     movaps(m, d, z);
+    uint32_t live = live_temps(m) & ~(1u << (d + 16));
     vex_rrr(&m->a, 2, 1, i->size == 8, forms[form], d, x, y);
-    canonicalize(m, d, i->size);
+    compare(m, i->size, true, d, d);
+    struct cold *c = add_cold(m, COLD_FMA);
+    c->site = jcc_rel(&m->a, CC_P);
+    c->back = m->a.p;
+    c->data = (int8_t)x;
+    c->address = (int8_t)y;
+    c->dest = (int8_t)d;
+    c->dest_float = true;
+    c->live = live;
+    c->what = fp_how(i);
+    c->constant = i->size == 8 ? 0x7ff8000000000000u : 0xffffffff7fc00000u;
 }
 
 static void emit_unbox(struct emit *m, unsigned n)
