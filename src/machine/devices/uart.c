@@ -376,17 +376,18 @@ static bool write_output(struct uart *u)
     return n > 0;
 }
 
-static void read_input(struct uart *u)
+/* Reads what there is room for. false: nothing came, or there is no more room. */
+static bool read_input(struct uart *u)
 {
     uint8_t buf[INPUT_SIZE];
     pthread_mutex_lock(&u->lock);
-    size_t room = u->input.size - u->input.len; /* only grows while the lock is free */
+    size_t room = u->in_paused ? 0 : u->input.size - u->input.len; /* only grows meanwhile */
     pthread_mutex_unlock(&u->lock);
     if (!room)
-        return;
+        return false;
     ssize_t n = read(u->in, buf, room);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return false;
     pthread_mutex_lock(&u->lock);
     if (n <= 0) {
         loop_unwatch(u->loop, u->in);
@@ -397,6 +398,7 @@ static void read_input(struct uart *u)
         update(u);
     }
     pthread_mutex_unlock(&u->lock);
+    return n > 0;
 }
 
 static void in_ready(void *opaque, int fd, uint32_t events)
@@ -429,8 +431,8 @@ static void serve(void *opaque)
 
     while (u->out >= 0 && (!u->out_poll || is_ready(u->out, POLLOUT)) && write_output(u))
         ;
-    if (u->in >= 0 && !u->in_poll && !u->in_paused)
-        read_input(u);
+    while (u->in >= 0 && !u->in_poll && read_input(u))
+        ;
 
     pthread_mutex_lock(&u->lock);
     bool want_in = !u->in_paused, want_out = u->output.len > 0;
