@@ -9,8 +9,8 @@ shift || true
 build=$PWD/build-fuzz
 [ -e "$build/build.ninja" ] ||
     CC=clang meson setup "$build" -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
-ninja -C "$build"
 [ $# -gt 0 ] || set -- $(cd tests/fuzz && ls fuzz_*.c | sed 's/\.c$//')
+ninja -C "$build" "${@/#/tests/fuzz/}"
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1
 passed=0 failed=0
 for name in "$@"; do
