@@ -5,15 +5,17 @@
 #include "engine/internal.h"
 #include "engine/interp.h"
 
+uint8_t fflags_of_mxcsr(uint64_t mx)
+{
+    /* IE 0, ZE 2, OE 3, UE 4, PE 5. The host, too, detects tininess after rounding. */
+    return (uint8_t)((mx & 1 ? FP_NV : 0) | (mx & 4 ? FP_DZ : 0) | (mx & 8 ? FP_OF : 0) |
+                     (mx & 16 ? FP_UF : 0) | (mx & 32 ? FP_NX : 0));
+}
+
 void fp_fold_flags(struct cpu *cpu)
 {
-    /* MXCSR: IE 0, ZE 2, OE 3, UE 4, PE 5. The host, too, detects tininess after rounding. */
-    uint64_t mx = cpu->p.guest_mxcsr;
-    if (!(mx & 0x3f))
-        return;
-    cpu->fflags |= (mx & 1 ? FP_NV : 0) | (mx & 4 ? FP_DZ : 0) | (mx & 8 ? FP_OF : 0) |
-                   (mx & 16 ? FP_UF : 0) | (mx & 32 ? FP_NX : 0);
-    cpu->p.guest_mxcsr = mx & ~UINT64_C(0x3f);
+    cpu->fflags |= fflags_of_mxcsr(cpu->p.guest_mxcsr);
+    cpu->p.guest_mxcsr &= ~UINT64_C(0x3f);
 }
 
 void engine_fp_changed(struct cpu *cpu)

@@ -74,6 +74,9 @@ void emit_patch_link(struct engine *e, const struct link *l, const uint8_t *code
  * up. */
 void emit_redirect(struct engine *e, struct block *b, const uint8_t *code);
 
+/* The flags of MXCSR's low 6 bits, as fflags. */
+uint8_t fflags_of_mxcsr(uint64_t mxcsr);
+
 /* Moves the exception flags that the host has gathered for the guest into cpu->fflags. */
 void fp_fold_flags(struct cpu *cpu);
 

@@ -76,6 +76,8 @@ static uint64_t compute(struct cpu *cpu, const struct ir_insn *i, uint64_t a, ui
     case IR_SETF: return cpu->f[i->reg] = a;
     case IR_GETS: memcpy(&a, (char *)cpu + i->imm, 8); return a;
     case IR_SETS: memcpy((char *)cpu + i->imm, &a, 8); return a;
+    case IR_GETFF: return cpu->fflags;
+    case IR_SETFF: return cpu->fflags = a & 0x1f;
     case IR_NOP: return 0;
     case IR_FENCE: __atomic_thread_fence(__ATOMIC_SEQ_CST); return 0;
     case IR_PURE: return ((uint64_t(*)(uint64_t, uint64_t))(uintptr_t)i->imm)(a, b);

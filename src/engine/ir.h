@@ -28,6 +28,8 @@ enum ir_op {
     IR_SETF,  /* f[reg] = a (class F) */
     IR_GETS,  /* the 8-byte field at byte offset imm of struct cpu (plain CSRs) */
     IR_SETS,  /* that field = a */
+    IR_GETFF, /* fflags */
+    IR_SETFF, /* fflags = the low 5 bits of a */
 
     /* Integer. With size 4 (the W forms): operates on the low 32 bits and sign-extends the result
      * from bit 31; else size 8. b may be absent (IR_NONE): then imm is the second operand. Shift

@@ -2,10 +2,37 @@
 #include "engine/engine.h"
 #include "engine/ir_build.h"
 
-static enum lifted float_csr(struct builder *bd, bool writes)
+#define CSR_FFLAGS 1
+
+/* frflags and fsflags, which compilers put around quiet comparisons. */
+static bool flags_in_line(struct builder *bd, const struct decoded *d, bool writes)
+{
+    bool immediate = insn_table[d->id].format == FORMAT_CSRI;
+    bool swap = d->id == INSN_csrrw || d->id == INSN_csrrwi;
+    if (d->imm != CSR_FFLAGS || (writes && !swap))
+        return false;
+    struct ir_insn i = {.op = IR_GETFF, .a = IR_NONE, .b = IR_NONE, .c = IR_NONE};
+    uint16_t operand = IR_NONE, old = IR_NONE;
+    if (writes)
+        operand = immediate ? build_const(bd, d->rs1) : build_getx(bd, d->rs1);
+    if (d->rd)
+        old = build_insn(bd, i);
+    if (writes) {
+        i.op = IR_SETFF;
+        i.a = operand;
+        build_insn(bd, i);
+    }
+    if (d->rd)
+        build_setx(bd, d->rd, old);
+    return true;
+}
+
+static enum lifted float_csr(struct builder *bd, const struct decoded *d, bool writes)
 {
     if (!lift_float_allowed(bd, writes))
         return LIFT_END;
+    if (flags_in_line(bd, d, writes))
+        return LIFT_NEXT;
     struct ir_insn i = {.op = IR_FCSR, .a = IR_NONE, .b = IR_NONE, .c = IR_NONE};
     i.imm = (int64_t)bd->raw;
     i.flags = IR_LAST;
@@ -49,7 +76,7 @@ enum lifted lift_csr(struct builder *bd, const struct decoded *d)
     bool swap = d->id == INSN_csrrw || d->id == INSN_csrrwi;
     bool writes = swap || d->rs1, reads = !swap || d->rd;
     if (csr >= 1 && csr <= 3)
-        return float_csr(bd, writes);
+        return float_csr(bd, d, writes);
     int offset = plain(bd, csr, writes);
     if (offset >= 0 && reads && writes && plain(bd, csr, false) != offset)
         offset = -1;

@@ -27,7 +27,7 @@ struct cold {
         COLD_CALL_FULL, /* empty the shadow stack */
         COLD_MEMORY, /* a load, store or atomic that the TLB does not know, or that is misaligned */
         COLD_CONSTANT, /* load xmm dest with a constant */
-        COLD_FMA,       /* the result is NaN: see put_fma */
+        COLD_FMA,      /* the result is NaN: see put_fma */
         COLD_FLOAT,    /* do it in C: operands as they stand, result to dest */
     } kind;
     uint8_t *site, *site2; /* displacements that lead here; NULL: none */
@@ -104,6 +104,8 @@ uint32_t live_temps(const struct emit *m); /* mask as in cold.live; less what th
 void emit_integer(struct emit *m, unsigned i);
 void emit_memory(struct emit *m, unsigned i);
 void emit_float(struct emit *m, unsigned i);
+void emit_get_flags(struct emit *m, unsigned i);
+void emit_set_flags(struct emit *m, unsigned i);
 void emit_control(struct emit *m, unsigned i);
 void emit_cold(struct emit *m);
 

@@ -286,6 +286,45 @@ static void emit_move(struct emit *m, unsigned n)
         op_const(m, 0, 0x0f56, d, CONST_BOX);
 }
 
+static void stmxcsr(struct emit *m)
+{
+    op_rm(&m->a, false, 0x0fae, 3, CPU(p.guest_mxcsr));
+}
+
+/* The flags are those in cpu->fflags and those that the host has gathered since. */
+void emit_get_flags(struct emit *m, unsigned n)
+{
+    struct assembler *a = &m->a;
+    enum reg t = scratch(m), table = scratch(m), d = def_reg(m, n);
+    stmxcsr(m);
+    load32(a, t, CPU(p.guest_mxcsr));
+    alu_ri(a, false, ALU_AND, t, 0x3f);
+    put_rex(a, true, table, 0, 0, false);
+    put8(a, 0x8d); /* lea table, [rip + disp32] */
+    put8(a, (table & 7) << 3 | 5);
+    a->p += 4;
+    set_rel(a->p - 4, stub(m, m->e->stubs.constants) + 16 * N_CONSTANTS);
+    op_rm(a, false, 0x0fb6, t, mem_index(table, t, 0, 0));
+    op_rm(a, false, 0x0fb6, d, CPU(fflags));
+    alu_rr(a, false, ALU_OR, d, t);
+}
+
+void emit_set_flags(struct emit *m, unsigned n)
+{
+    struct assembler *a = &m->a;
+    enum reg x = use_reg(m, m->ir->insn[n].a), t = scratch(m);
+    mov_rr32(a, t, x);
+    alu_ri(a, false, ALU_AND, t, 0x1f);
+    op_rm_full(a, 0, false, 0x88, t, CPU(fflags), true);
+    stmxcsr(m);
+    op_rm(a, false, 0xf7, 0, CPU(p.guest_mxcsr)); /* test */
+    put32(a, 0x3f);
+    uint8_t *clear = jcc_short(a, CC_E);
+    alu_mi(a, false, ALU_AND, CPU(p.guest_mxcsr), ~0x3f);
+    op_rm(a, false, 0x0fae, 2, CPU(p.guest_mxcsr)); /* ldmxcsr */
+    set_short(a, clear);
+}
+
 /* Whether the host does i as RISC-V wants it, flags included. */
 static bool in_line(const struct emit *m, const struct ir_insn *i)
 {

@@ -385,6 +385,8 @@ void emit_integer(struct emit *m, unsigned n)
     case IR_SETF: set_home(m, i->reg, i->a, true); break;
     case IR_GETS: load64(&m->a, def_reg(m, n), state_field(i)); break;
     case IR_SETS: store64(&m->a, state_field(i), use_reg(m, i->a)); break;
+    case IR_GETFF: emit_get_flags(m, n); break;
+    case IR_SETFF: emit_set_flags(m, n); break;
     case IR_ADD: emit_add(m, n); break;
     case IR_SUB: emit_alu(m, n, ALU_SUB); break;
     case IR_AND: emit_alu(m, n, ALU_AND); break;

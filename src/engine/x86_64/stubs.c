@@ -150,7 +150,7 @@ static void emit_return_miss(struct assembler *a, const uint8_t *leave_request, 
     jmp_to(a, jump);
 }
 
-/* 16-byte vectors that floating-point code uses. */
+/* 16-byte vectors that floating-point code uses; then a table from MXCSR's flags to fflags. */
 static void put_constants(struct assembler *a)
 {
     static const uint64_t constants[N_CONSTANTS][2] = {
@@ -161,6 +161,8 @@ static void put_constants(struct assembler *a)
     };
     memcpy(a->p, constants, sizeof constants);
     a->p += sizeof constants;
+    for (unsigned flags = 0; flags < 64; flags++)
+        put8(a, fflags_of_mxcsr(flags));
 }
 
 void emit_stubs(struct engine *e)
