@@ -1,0 +1,111 @@
+/* machine-boot: runs a machine from the command line, without the CLI, for the machine's tests.
+ *
+ *   machine-boot [--kernel F] [--firmware F] [--initrd F] [--append S] [--memory SIZE] [--harts N]
+ *                [--disk F] [--network] [--interpret] [--trace F] [--control FD] */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "machine/machine.h"
+
+static struct termios saved;
+
+static void restore_terminal(void)
+{
+    tcsetattr(0, TCSANOW, &saved);
+}
+
+static void raw_terminal(void)
+{
+    if (!isatty(0) || tcgetattr(0, &saved) < 0)
+        return;
+    struct termios raw = saved;
+    cfmakeraw(&raw);
+    raw.c_oflag |= OPOST;
+    atexit(restore_terminal);
+    tcsetattr(0, TCSANOW, &raw);
+}
+
+enum {
+    OPT_KERNEL = 1,
+    OPT_FIRMWARE,
+    OPT_INITRD,
+    OPT_APPEND,
+    OPT_MEMORY,
+    OPT_HARTS,
+    OPT_DISK,
+    OPT_NETWORK,
+    OPT_INTERPRET,
+    OPT_TRACE,
+    OPT_CONTROL
+};
+
+static const struct option options[] = {
+    {"kernel", 1, NULL, OPT_KERNEL},       {"firmware", 1, NULL, OPT_FIRMWARE},
+    {"initrd", 1, NULL, OPT_INITRD},       {"append", 1, NULL, OPT_APPEND},
+    {"memory", 1, NULL, OPT_MEMORY},       {"harts", 1, NULL, OPT_HARTS},
+    {"disk", 1, NULL, OPT_DISK},           {"network", 0, NULL, OPT_NETWORK},
+    {"interpret", 0, NULL, OPT_INTERPRET}, {"trace", 1, NULL, OPT_TRACE},
+    {"control", 1, NULL, OPT_CONTROL},     {0}};
+
+static int parse(int argc, char **argv, struct machine_config *c, struct machine_disk *disks,
+                 struct error **err)
+{
+    uint64_t n;
+    int opt;
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (opt) {
+        case OPT_KERNEL: c->kernel = optarg; break;
+        case OPT_FIRMWARE: c->firmware = optarg; break;
+        case OPT_INITRD: c->initrd = optarg; break;
+        case OPT_APPEND: c->append = optarg; break;
+        case OPT_MEMORY:
+            if (parse_size(optarg, "--memory", &c->memory, err) < 0)
+                return -1;
+            break;
+        case OPT_HARTS:
+            if (parse_u64(optarg, "--harts", &n, err) < 0)
+                return -1;
+            c->harts = (unsigned)n;
+            break;
+        case OPT_DISK:
+            if (c->n_disks < 4)
+                disks[c->n_disks++] = (struct machine_disk){.path = optarg};
+            break;
+        case OPT_NETWORK: c->network = true; break;
+        case OPT_INTERPRET: c->interpret = true; break;
+        case OPT_TRACE: c->trace = optarg; break;
+        case OPT_CONTROL: c->control = atoi(optarg); break;
+        default: return error_set(err, 0, "see the head of tests/machine/boot.c");
+        }
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct machine_disk disks[4] = {0};
+    struct machine_config c = {.memory = (uint64_t)256 << 20,
+                               .harts = 1,
+                               .disks = disks,
+                               .console_in = 0,
+                               .console_out = 1,
+                               .control = -1};
+    struct machine_result result;
+    ERROR_CLEANUP err = NULL;
+    log_init("machine-boot", LOG_INFO);
+    if (parse(argc, argv, &c, disks, &err) < 0) {
+        log_error("%s", error_text(err));
+        return 2;
+    }
+    raw_terminal();
+    if (machine_run(&c, &result, &err) < 0) {
+        log_error("%s", error_text(err));
+        return 125;
+    }
+    return result.status;
+}
