@@ -13,6 +13,7 @@
 
 #include "base/io.h"
 #include "engine/engine.h"
+#include "engine/tlb.h"
 
 static struct cpu *the_cpu; /* for the signal handler */
 static uint64_t text_end;
@@ -23,9 +24,45 @@ static bool fetch(struct cpu *cpu, uint64_t pc, struct code_span *out)
         cpu->trap = (struct trap){CAUSE_FETCH_ACCESS, pc};
         return false;
     }
-    *out = (struct code_span){(const uint8_t *)(uintptr_t)pc, (uint32_t)(text_end - pc),
-                              pc & ~0xfffull};
+    uint64_t left = text_end - pc, on_page = 4096 - (pc & 0xfff);
+    *out = (struct code_span){(const uint8_t *)(uintptr_t)pc,
+                              (uint32_t)(left < on_page ? left : on_page), pc & ~0xfffull};
     return true;
+}
+
+static bool enters(void)
+{
+    static unsigned n;
+    return n++ % 4 != 3;
+}
+
+static bool paged_load(struct cpu *cpu, uint64_t va, unsigned size, uint64_t *value)
+{
+    *value = 0;
+    memcpy(value, (void *)(uintptr_t)va, size);
+    if (enters())
+        tlb_fill(cpu->tlb->load, va, (void *)(uintptr_t)(va & ~0xfffull));
+    return true;
+}
+
+static bool paged_store(struct cpu *cpu, uint64_t va, unsigned size, uint64_t value)
+{
+    memcpy((void *)(uintptr_t)va, &value, size);
+    if (enters())
+        tlb_fill(cpu->tlb->store, va, (void *)(uintptr_t)(va & ~0xfffull));
+    return true;
+}
+
+static void *paged_atomic(struct cpu *cpu, uint64_t va, unsigned size, bool load_only)
+{
+    if (va & (size - 1)) {
+        cpu->trap = (struct trap){CAUSE_STORE_MISALIGNED, va};
+        return NULL;
+    }
+    if (enters())
+        tlb_fill(load_only ? cpu->tlb->load : cpu->tlb->store, va,
+                 (void *)(uintptr_t)(va & ~0xfffull));
+    return (void *)(uintptr_t)va;
 }
 
 static enum step system_insn(struct cpu *cpu, uint32_t insn)
@@ -74,12 +111,20 @@ static uint64_t load_elf(const char *path)
 int main(int argc, char **argv)
 {
     static struct cpu cpu;
-    static const struct engine_ops ops = {.fetch = fetch, .system = system_insn};
+    static const struct engine_ops ops = {.fetch = fetch,
+                                          .system = system_insn,
+                                          .load = paged_load,
+                                          .store = paged_store,
+                                          .atomic = paged_atomic};
+    static struct tlb tlb;
+    static struct jump_cache jumps;
     struct engine_config config = {.ops = &ops};
     int i = 1;
     for (; i < argc && argv[i][0] == '-'; i++) {
         if (!strcmp(argv[i], "--interpret"))
             config.interpret = true;
+        if (!strcmp(argv[i], "--paged"))
+            config.paged = true;
         if (!strcmp(argv[i], "--trace"))
             config.trace = stderr;
     }
@@ -92,6 +137,10 @@ int main(int argc, char **argv)
         return 2;
     }
     the_cpu = &cpu;
+    if (config.paged) {
+        tlb_flush(&tlb);
+        engine_set_context(&cpu, &tlb, &jumps);
+    }
     static char altstack[65536];
     sigaltstack(&(stack_t){.ss_sp = altstack, .ss_size = sizeof altstack}, NULL);
     struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};

@@ -340,24 +340,19 @@ static void emit_sc(struct emit *m, unsigned n)
 {
     struct ir_insn i = m->ir->insn[n];
     struct assembler *a = &m->a;
-    if (m->paged) {
-        atomic_in_c(m, n);
-        return;
-    }
     scratch_this(m, RAX);
-    enum reg x = use_reg(m, i.a), y = use_reg(m, i.b);
-    m->locked &= ~(1u << RAX); /* the result may be there */
-    enum reg d = def_reg_not(m, n, 1u << x | 1u << y);
+    enum reg x = use_reg(m, i.a), y = use_reg(m, i.b), t = scratch(m);
+    m->locked &= ~(1u << t); /* free again when the result is made */
+    enum reg d = def_reg(m, n);
     struct cold *c = slow_path(m, &i, x, d, false);
     c->data = (int8_t)y;
-    test_ri(a, x, i.size - 1);
-    c->site = jcc_rel(a, CC_NE);
+    locate_atomic(m, &i, x, t, RAX, c);
     load64(a, RAX, CPU(res_value));
     alu_rm(a, true, ALU_CMP, x, CPU(res_addr));
     uint8_t *fail = jcc_short(a, CC_NE);
     add_point(m, a->p, i.gi);
     lock(m);
-    op_rm(a, i.size == 8, 0x0fb1, y, mem_at(x, 0)); /* cmpxchg */
+    op_rm(a, i.size == 8, 0x0fb1, y, mem_at(t, 0)); /* cmpxchg */
     set_short(a, fail);
     setcc(a, CC_NE, d);
     movzx8(a, d, d);
