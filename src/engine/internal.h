@@ -21,7 +21,6 @@ enum leave {
 struct engine {
     struct engine_config config;
     bool flushing;
-    bool parallel;        /* others may use guest memory while a cpu runs: atomics must be atomic */
     pthread_mutex_t lock; /* guards all below; never held while an engine_ops function runs */
     struct code_cache cache;
     struct block_table blocks;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,7 +29,7 @@ struct fixture {
     struct loop *loop;
     struct uart *uart;
     int in[2], out[2]; /* pipes */
-    bool irq;
+    atomic_bool irq;
     pthread_t thread;
     bool running;
 };
@@ -36,7 +37,7 @@ struct fixture {
 static void set_irq(void *opaque, unsigned line, bool level)
 {
     struct fixture *f = opaque;
-    __atomic_store_n(&f->irq, level, __ATOMIC_SEQ_CST);
+    atomic_store(&f->irq, level);
 }
 
 static void *loop_thread(void *opaque)
@@ -107,7 +108,7 @@ static void wr(struct fixture *f, unsigned reg, uint8_t v)
 static bool wait_irq(struct fixture *f, bool level)
 {
     for (int i = 0; i < 2000; i++) {
-        if (__atomic_load_n(&f->irq, __ATOMIC_SEQ_CST) == level)
+        if (f->irq == level)
             return true;
         usleep(1000);
     }

@@ -110,7 +110,7 @@ static void broken_driver_needs_a_reset(void **state)
         assert_int_equal(rig_read(r, d.isr, 1) & 2, 2); /* a configuration change tells it */
         driver_submit(&d, 0, (struct desc[]){{gpa, 32, VQ_DESC_WRITE, 0}}, 1);
         usleep(20000);
-        assert_int_equal(d.rings[0].used[1], 0);
+        assert_int_equal(driver_used(&d, 0), 0);
         driver_start(&d, ALL_FEATURES, 1, 8); /* resets */
         driver_submit(&d, 0, (struct desc[]){{gpa, 32, VQ_DESC_WRITE, 0}}, 1);
         assert_true(driver_wait(&d, 0, NULL));
@@ -211,7 +211,7 @@ static void console_both_ways(void **state)
     for (int i = 0; i < 12; i++)
         driver_submit(&d, 1, (struct desc[]){{gpa, 8192, 0, 0}}, 1);
     usleep(50000);
-    assert_true(d.rings[1].used[1] < 13);
+    assert_true(driver_used(&d, 1) < 13);
     for (size_t have = 0; have < 12 * 8192;) {
         char big[4096];
         ssize_t n = read(out[0], big, sizeof big);
@@ -305,7 +305,7 @@ static void balloon_statistics(void **state)
     assert_int_equal(stats.known, 1 << BALLOON_FREE | 1 << BALLOON_TOTAL);
     assert_int_equal(stats.value[BALLOON_FREE], 12345678);
     assert_int_equal(stats.value[BALLOON_TOTAL], 1ull << 40);
-    assert_int_equal(d.rings[2].used[1], 0); /* kept until new ones are wanted */
+    assert_int_equal(driver_used(&d, 2), 0); /* kept until new ones are wanted */
     balloon_request_stats(b);
     assert_true(driver_wait(&d, 2, NULL));
     balloon_request_stats(b); /* before the driver answers: waits for its buffer */

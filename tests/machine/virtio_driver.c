@@ -192,11 +192,16 @@ void driver_submit(struct driver *d, unsigned q, const struct desc *buffers, uns
     driver_submit_head(d, q, head);
 }
 
+uint16_t driver_used(struct driver *d, unsigned q)
+{
+    return __atomic_load_n(&d->rings[q].used[1], __ATOMIC_ACQUIRE);
+}
+
 bool driver_wait(struct driver *d, unsigned q, uint32_t *written)
 {
     struct ring *ring = &d->rings[q];
     for (int i = 0; i < 2000; i++) {
-        if (__atomic_load_n(&ring->used[1], __ATOMIC_ACQUIRE) != ring->last_used) {
+        if (driver_used(d, q) != ring->last_used) {
             if (written)
                 memcpy(written, &ring->used[2 + 4 * (ring->last_used % ring->size) + 2], 4);
             ring->last_used++;

@@ -80,6 +80,9 @@ void driver_submit(struct driver *d, unsigned q, const struct desc *buffers, uns
 /* Puts a chain that starts at descriptor `head` into the queue, and notifies. */
 void driver_submit_head(struct driver *d, unsigned q, uint16_t head);
 
+/* The queue's used index. */
+uint16_t driver_used(struct driver *d, unsigned q);
+
 /* Waits up to two seconds for the next used buffer. false: none came. */
 bool driver_wait(struct driver *d, unsigned q, uint32_t *written);
 

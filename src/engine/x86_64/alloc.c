@@ -55,8 +55,10 @@ static int take_slot(struct emit *m)
 static void release(struct emit *m, unsigned v)
 {
     struct value *p = &m->v[v];
+    /* The slot is free from the next instruction on: this one may read it as an operand after it
+     * has spilled another value. */
     if (p->slot >= 0)
-        m->slots &= ~(1ull << p->slot);
+        m->dying_slots |= 1ull << p->slot;
     p->slot = -1;
     if (p->reg >= 0) {
         int16_t *owner = is_float(m, v) ? m->owner_f : m->owner;
@@ -320,6 +322,8 @@ void end_insn(struct emit *m)
         release(m, m->pc_index);
     m->locked = m->locked_f = 0;
     m->dying = m->dying_f = 0;
+    m->slots &= ~m->dying_slots;
+    m->dying_slots = 0;
 }
 
 void get_home(struct emit *m, unsigned g, unsigned v, bool fp)

@@ -61,7 +61,7 @@ static void start(struct emit *m, struct engine *e, struct block *b, const struc
     m->paged = e->config.paged;
     m->n_cold = m->n_points = 0;
     m->locked = m->locked_f = m->dying = m->dying_f = 0;
-    m->slots = 0;
+    m->slots = m->dying_slots = 0;
     for (unsigned k = 0; k < ir->n; k++)
         m->v[k] =
             (struct value){.reg = -1, .home = -1, .slot = -1, .hint = -1, .uses = ir->uses[k]};

@@ -70,6 +70,7 @@ struct emit {
     uint32_t locked, locked_f; /* registers that the current instruction needs */
     uint32_t dying, dying_f; /* locked ones whose value has no use left: its result may go there */
     uint64_t slots;          /* bit set: value slot in use */
+    uint64_t dying_slots;    /* those that the current instruction was the last to use */
     struct cold *cold;
     uint32_t n_cold, cap_cold;
     struct fault_point *points;

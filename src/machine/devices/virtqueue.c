@@ -29,14 +29,17 @@ enum {
     AVAIL_NO_INTERRUPT = 1
 };
 
+/* Ring indexes and events. Sequentially consistent: each side first says how far it is and then
+ * looks at whether the other wants to be woken, so neither may be reordered. */
+
 static uint16_t load16(const uint16_t *p)
 {
-    return le16toh(__atomic_load_n(p, __ATOMIC_ACQUIRE));
+    return le16toh(__atomic_load_n(p, __ATOMIC_SEQ_CST));
 }
 
 static void store16(uint16_t *p, uint16_t v)
 {
-    __atomic_store_n(p, htole16(v), __ATOMIC_RELEASE);
+    __atomic_store_n(p, htole16(v), __ATOMIC_SEQ_CST);
 }
 
 static const uint16_t *used_event(const struct virtqueue *vq)
@@ -154,8 +157,6 @@ static uint16_t waiting(struct virtqueue *vq)
     uint16_t n = load16(&avail->idx) - vq->next_avail;
     if (!n && vq->event_idx) {
         store16(avail_event(vq), vq->next_avail);
-        /* The driver writes its index, then reads the event; here it is the other way around. */
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
         n = load16(&avail->idx) - vq->next_avail;
     }
     return n;
@@ -205,7 +206,6 @@ bool virtqueue_should_signal(struct virtqueue *vq)
         return false;
     uint16_t old = vq->signalled_used, new = vq->next_used;
     vq->signalled_used = new;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the used index first, then what the driver wants */
     const struct avail *avail = vq->avail;
     if (!vq->event_idx)
         return !(load16(&avail->flags) & AVAIL_NO_INTERRUPT);

@@ -1,0 +1,25 @@
+#!/bin/bash
+# Binary translation, code cache: code is translated once, kept, and linked; what runs often costs no
+# more translation than what runs once.
+. "$(dirname "$0")/../lib.sh"
+"$source_dir/scripts/programs.sh" || exit 1
+program=$build/programs/riscv64/quicksort
+stat() { # SCALE NAME: a number of the engine's statistics
+    "$riscv64" --stats "$program" "$1" 2>&1 >/dev/null | sed -n "s/^.*\b$2[^0-9]*\([0-9][0-9]*\).*/\1/p" | head -n 1
+}
+few=$(stat 1 blocks)
+many=$(stat 30 blocks)
+within "blocks are translated" "$few" 50 100000
+within "thirty times the work needs hardly more of them" "$((many - few))" -200 200
+within "blocks are linked to each other" "$(stat 1 links)" 20 1000000
+equal "the code cache does not change results" "$("$build/programs/native/quicksort" 30)" "$("$riscv64" "$program" 30)"
+equal "nor does the interpreter" "$("$build/programs/native/quicksort")" "$(timeout 100 "$riscv64" --interpret "$program")"
+start=$(date +%s%N)
+"$riscv64" "$program" 2 >/dev/null
+middle=$(date +%s%N)
+timeout 100 "$riscv64" --interpret "$program" 2 >/dev/null
+end=$(date +%s%N)
+within "translated at least five times as fast as interpreted, tenths" "$(((end - middle) * 10 / (middle - start)))" 50 100000
+equal "changed code is translated anew" "$(qemu-riscv64 "$build/programs/riscv64/code_patch")" \
+    "$(timeout 60 "$riscv64" "$build/programs/riscv64/code_patch" 2>&1)"
+finish
