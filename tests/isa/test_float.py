@@ -16,6 +16,8 @@ ENGINES = {
     "ir": [str(BUILD / "tests/isa/bare")],
     "interpret": [str(BUILD / "wirt-riscv64"), "--interpret"],
     "translate": [str(BUILD / "wirt-riscv64")],
+    "paged-interpret": [str(BUILD / "tests/isa/paged"), "--interpret"],
+    "paged": [str(BUILD / "tests/isa/paged")],
 }
 
 

@@ -4,8 +4,8 @@
 
 usage: test_random.py [--seeds A-B] [--count ITEMS] [--only GROUP,...] [--keep DIR] [--engine NAME]
 
-Engines: ir (lifting and the reference interpreter alone), interpret (wirt-riscv64 --interpret) and
-translate (wirt-riscv64). A program that differs is cut to the first item that makes it differ.
+Engines: ir (lifting and the reference interpreter alone), interpret (wirt-riscv64 --interpret),
+translate (wirt-riscv64), paged and paged-interpret (the same two through a software TLB). A program that differs is cut to the first item that makes it differ.
 GROUP: alu muldiv bits memory atomic fpload float fpstate.
 """
 import argparse
@@ -26,6 +26,8 @@ ENGINES = {
     "paged": [str(BUILD / "tests/engine-bare"), "--paged"],
     "interpret": [str(BUILD / "wirt-riscv64"), "--interpret"],
     "translate": [str(BUILD / "wirt-riscv64")],
+    "paged-interpret": [str(BUILD / "tests/isa/paged"), "--interpret"],
+    "paged": [str(BUILD / "tests/isa/paged")],
 }
 
 
