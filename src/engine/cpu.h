@@ -109,6 +109,7 @@ struct cpu {
         uint64_t shadow_rsp;              /* top of the shadow return stack while C code runs */
         uint64_t shadow_limit; /* calls below it leave; UINT64_MAX when an exit is requested */
         uint64_t shadow_base;  /* where it is empty */
+        uint64_t call_return;  /* where translated code called C from */
         uint64_t exit_arg;     /* number of the link that translated code was left by */
         uint64_t failed;       /* a memory helper failed: cpu->trap is set */
         uint64_t spill[72];

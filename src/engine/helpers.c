@@ -103,11 +103,10 @@ uint64_t helper_float(struct cpu *cpu, uint64_t what, uint64_t a, uint64_t b)
     return fp_op(cpu, (uint32_t)what, a, b, cpu->p.spill[SPILL_THIRD]);
 }
 
-/* A memory helper failed: finds the guest instruction by the return address, which is on top of the
- * shadow stack. */
+/* A memory helper failed: finds the guest instruction by where the call came from. */
 static uint64_t fail(struct cpu *cpu)
 {
-    const uint8_t *from = *(const uint8_t **)(uintptr_t)cpu->p.shadow_rsp;
+    const uint8_t *from = (const uint8_t *)(uintptr_t)cpu->p.call_return;
     guest_pc_of(cpu->engine, from, &cpu->pc);
     cpu->p.failed = 1;
     return 0;

@@ -102,6 +102,9 @@ static void emit_jump(struct assembler *a, const uint8_t *leave_jump)
 static void emit_call(struct assembler *a, bool memory, const uint8_t *leave)
 {
     move_pinned(a, TO_CPU);
+    /* not left on the shadow stack, which what is called may empty or exchange */
+    pop_r(a, RDI);
+    store64(a, CPU(p.call_return), RDI);
     store64(a, CPU(p.shadow_rsp), RSP);
     load64(a, RSP, CPU(p.host_rsp));
     if (!memory) {
@@ -119,12 +122,12 @@ static void emit_call(struct assembler *a, bool memory, const uint8_t *leave)
         failed = jcc_rel(a, CC_NE);
     }
     move_pinned(a, FROM_CPU);
+    op_rm(a, false, 0xff, 6, CPU(p.call_return)); /* push: the caller's call is paired with a ret */
     ret(a);
     if (!memory)
         return;
     set_rel_here(a, failed);
     store64_imm(a, CPU(p.failed), 0);
-    alu_ri(a, true, ALU_ADD, RSP, 8); /* the caller's address */
     move_pinned(a, FROM_CPU);
     leave_because(a, LEAVE_TRAP, leave);
 }
