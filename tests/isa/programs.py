@@ -1,7 +1,9 @@
 """Random riscv64 programs: a list of items (each a few lines of assembly), made from a seed.
 
 A program sets all registers to interesting values and runs the items; every few items it writes x
-and f registers and fcsr to standard output, at the end scratch memory as well. One register, `base`, always points into the scratch memory:
+and f registers and fcsr to standard output, at the end scratch memory as well. With faults, some
+accesses hit what they must not; a signal handler writes the registers (pc in the place of x0) and
+goes on behind the instruction. One register, `base`, always points into the scratch memory:
     base - 2048 .. base - 1025   constants, only read
     base - 1024 .. base + 1023   read and written
     base + 1024 .. base + 1544   the final x, f and fcsr
@@ -48,11 +50,23 @@ SINGLES = [0, 1, 2, 0x7FFFFF, 0x800000, 0x800001, 0x7F7FFFFF, 0x7F800000, 0x7FC0
 BOX = 0xFFFFFFFF00000000
 
 
+# sigaltstack and rt_sigaction for SIGSEGV, with SA_SIGINFO | SA_ONSTACK | SA_NODEFER.
+HANDLE_FAULTS = ["la a0, stack", "li a1, 0", "li a7, 132", "ecall",
+                 "li a0, 11", "la a1, action", "li a2, 0", "li a3, 8", "li a7, 134", "ecall"]
+# a2: ucontext; at 176 in it pc, x1 to x31, f0 to f31, fcsr (32 bits), as many as a check writes.
+HANDLER = ["handler:", "addi s0, a2, 176", "lwu t0, 512(s0)", "sd t0, 512(s0)", "li a0, 1", "mv a1, s0",
+           "li a2, %d" % CHECK_LEN, "li a7, 64", "ecall", "ld t0, 0(s0)", "addi t0, t0, 4",
+           "sd t0, 0(s0)", "ret"]
+HANDLER_DATA = [".balign 16", "action: .dword handler, 0x48000004, 0", "stack: .dword space, 0, 65536",
+                ".bss", ".balign 16", "space: .zero 65536"]
+
+
 class Generator:
-    def __init__(self, seed, count, only=None):
+    def __init__(self, seed, count, only=None, faults=False):
         self.seed, self.r = seed, random.Random(seed)
         self.count = count
         self.only = only
+        self.faults = faults
         self.labels = 0
         self.base = self.r.choice(["x2", "x2", "x8", "x9", "x10", "x15", "x20", "x31"])
         self.busy = {"x0", self.base}  # registers that items must not write
@@ -249,6 +263,22 @@ class Generator:
             lines.append("sc.%s %s, %s, (%s)" % (s, self.free(t), self.x(), t))
         return lines
 
+    def fault(self):
+        """An access to page 0, or a store to the program's text."""
+        r = self.r
+        t = self.free()
+        text = r.random() < 0.3
+        kinds = ["sd %s, %%d(%s)" % (self.x(), t), "sw %s, %%d(%s)" % (self.x(), t),
+                 "fsd %s, %%d(%s)" % (self.f(), t)]
+        if not text:
+            kinds += ["ld %s, %%d(%s)" % (self.xd(), t), "lbu %s, %%d(%s)" % (self.xd(), t),
+                      "fld %s, %%d(%s)" % (self.f(), t), "flw %s, %%d(%s)" % (self.f(), t)]
+        access = r.choice(kinds) % r.randrange(0, 64, 8)
+        if r.random() < 0.2:
+            access = "amo%s.d %s, %s, (%s)" % (r.choice(AMOS), self.xd(), self.x(), t)
+        return ["la %s, text" % t if text else "li %s, %d" % (t, 8 * r.randrange(200)),
+                ".option push", ".option norvc", access, ".option pop"]
+
     def fp_load(self):
         r = self.r
         size, s = r.choice([(8, "d"), (4, "w")])
@@ -362,7 +392,7 @@ class Generator:
         groups = {"alu": (self.alu, 30), "muldiv": (self.muldiv, 8), "bits": (self.bits, 10),
                   "memory": (self.memory, 15), "atomic": (self.atomic, 4),
                   "fpload": (self.fp_load, 8), "float": (self.floating, 22),
-                  "fpstate": (self.fp_state, 2)}
+                  "fpstate": (self.fp_state, 2), "fault": (self.fault, 6 if self.faults else 0)}
         return [g for name, g in groups.items() if not self.only or name in self.only]
 
     def make_items(self):
@@ -394,7 +424,10 @@ class Generator:
         """Assembly of the program, or of its first `count` items."""
         items = self.items if count is None else self.items[:count]
         r = random.Random(self.seed)  # so that a shorter program begins as the whole one does
-        out = [".option norelax", ".globl _start", ".text", "_start:", "la x31, values"]
+        out = [".option norelax", ".globl _start", ".text", ".balign 8", "text: .zero 64", "_start:"]
+        if self.faults:
+            out += HANDLE_FAULTS
+        out += ["la x31, values"]
         out += ["fld f%d, %d(x31)" % (i, 256 + 8 * i) for i in range(32)]
         out += ["ld x%d, %d(x31)" % (i, 8 * i) for i in range(1, 32)]
         out += ["la %s, middle" % self.base]
@@ -405,10 +438,14 @@ class Generator:
         out += self.write(SCRATCH, r) + ["li a7, 93", "li a0, 0", "ecall"]
         for _, functions in items:
             out += functions
+        if self.faults:
+            out += HANDLER
         quads = lambda values: [".dword " + ", ".join("0x%x" % v for v in values)]
         out += [".data", ".balign 16", "values:"] + quads(self.values[0]) + quads(self.values[1])
         out += quads(self.constants) + quads(self.scratch[:128]) + ["middle:"]
         out += quads(self.scratch[128:]) + [".zero %d" % (OUT_END - 1024)]
+        if self.faults:
+            out += HANDLER_DATA
         return "\n".join(out) + "\n"
 
 
@@ -432,6 +469,6 @@ def difference(expected, got):
 def place_name(place):
     if place < OUT_X:
         return "base%+d" % place
-    if place < OUT_F:
+    if place < OUT_F:  # in what a signal handler wrote, x0 stands for pc
         return "x%d" % ((place - OUT_X) // 8)
     return "f%d" % ((place - OUT_F) // 8) if place < OUT_FCSR else "fcsr"

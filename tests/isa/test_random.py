@@ -5,8 +5,10 @@
 usage: test_random.py [--seeds A-B] [--count ITEMS] [--only GROUP,...] [--keep DIR] [--engine NAME]
 
 Engines: ir (lifting and the reference interpreter alone), interpret (wirt-riscv64 --interpret),
-translate (wirt-riscv64), paged and paged-interpret (the same two through a software TLB). A program that differs is cut to the first item that makes it differ.
-GROUP: alu muldiv bits memory atomic fpload float fpstate.
+translate (wirt-riscv64), paged and paged-interpret (the same two through a software TLB). For each
+odd seed there is also a program with faults, for engines that have signals. A program that differs
+is cut to the first item that makes it differ.
+GROUP: alu muldiv bits memory atomic fpload float fpstate fault.
 """
 import argparse
 import os
@@ -29,6 +31,8 @@ ENGINES = {
     "paged-interpret": [str(BUILD / "tests/isa/paged"), "--interpret"],
     "paged": [str(BUILD / "tests/isa/paged")],
 }
+
+SIGNALS = ("interpret", "translate")
 
 
 def assemble(source, path):
@@ -90,22 +94,22 @@ def main():
     with tempfile.TemporaryDirectory(prefix="wirt-random-") as tmp:
         folder = pathlib.Path(a.keep or tmp)
         folder.mkdir(parents=True, exist_ok=True)
-        for seed in seeds:
-            g = programs.Generator(seed, a.count, only)
-            path = folder / f"program-{seed}"
+        for seed, faults in ((s, f) for s in seeds for f in (False, True) if not f or s % 2):
+            g = programs.Generator(seed, a.count, only, faults)
+            path = folder / f"program-{seed}{'-faults' * faults}"
             assemble(g.source(), path)
             expected, trouble = output(["qemu-riscv64"], path)
             if trouble:
                 print(f"not ok - seed {seed}: qemu: {trouble}")
                 return 1
             for name, command in engines.items():
-                if name in skipped:
+                if name in skipped or (faults and name not in SIGNALS):
                     continue
                 got, trouble = output(command, path)
                 if trouble or programs.difference(expected, got):
                     at, why = shrink(g, command, folder / f"shrunk-{seed}-{name}")
                     lines = "; ".join(g.items[at - 1][0])
-                    failed[name].append(f"seed {seed}: {why} after item {at}: {lines}")
+                    failed[name].append(f"seed {seed}{' with faults' * faults}: {why} after item {at}: {lines}")
                     print(f"# {name}: {failed[name][-1]}", flush=True)
     for name in engines:
         what = f"{len(seeds)} random programs by {name} as by qemu"
