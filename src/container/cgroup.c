@@ -1,0 +1,450 @@
+#include "container/cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/str.h"
+#include "container/devices.h"
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+
+static bool is_fs(const char *path, unsigned long magic)
+{
+    struct statfs s;
+    return statfs(path, &s) == 0 && (unsigned long)s.f_type == magic;
+}
+
+/* One line of /proc/self/cgroup: "4:cpu,cpuacct:/path" (cgroups(7)). */
+static void add_hierarchy(struct cgroup *g, char *line)
+{
+    char *controllers = strchr(line, ':'), *end;
+    if (!controllers || !(end = strchr(++controllers, ':')) || g->len == CGROUP_MAX)
+        return;
+    *end = 0;
+    struct cgroup_hierarchy *h = &g->h[g->len];
+    *h = (struct cgroup_hierarchy){.dirfd = -1};
+    h->v2 = !*controllers;
+    bool named = str_starts(controllers, "name=");
+    int n = snprintf(h->name, sizeof h->name, "%s",
+                     h->v2   ? "unified"
+                     : named ? controllers + 5
+                             : controllers);
+    if (n >= (int)sizeof h->name)
+        return;
+    snprintf(h->mount_data, sizeof h->mount_data, "%s%s", named ? "none," : "", controllers);
+    AUTO_FREE char *mount = xasprintf(CGROUP_ROOT "/%s", h->name);
+    if (is_fs(mount, h->v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
+        g->len++;
+}
+
+int cgroup_detect(struct cgroup *g, struct error **err)
+{
+    *g = (struct cgroup){0};
+    if (is_fs(CGROUP_ROOT, CGROUP2_SUPER_MAGIC)) {
+        g->unified = true;
+        g->len = 1;
+        g->h[0] = (struct cgroup_hierarchy){.v2 = true, .dirfd = -1};
+        return 0;
+    }
+    AUTO_FREE char *text = NULL;
+    if (read_file_at(AT_FDCWD, "/proc/self/cgroup", 1 << 20, &text, NULL, err) < 0)
+        return -1;
+    char *save = NULL;
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        add_hierarchy(g, line);
+    return 0;
+}
+
+struct cgroup_hierarchy *cgroup_find(struct cgroup *g, const char *controller)
+{
+    if (g->unified)
+        return g->len && g->h[0].dirfd >= 0 ? &g->h[0] : NULL;
+    size_t n = strlen(controller);
+    for (size_t i = 0; i < g->len; i++)
+        for (const char *p = g->h[i].name; p; p = strchr(p, ',')) {
+            p += *p == ',';
+            if (!strncmp(p, controller, n) && (!p[n] || p[n] == ','))
+                return g->h[i].dirfd >= 0 ? &g->h[i] : NULL;
+        }
+    return NULL;
+}
+
+int cgroup_write(struct cgroup_hierarchy *h, const char *file, struct error **err, const char *fmt,
+                 ...)
+{
+    char text[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (n >= (int)sizeof text)
+        return error_set(err, E2BIG, "write to %s", file);
+    return write_file_at(h->dirfd, file, text, err);
+}
+
+char *cgroup_read(const struct cgroup_hierarchy *h, const char *file)
+{
+    char *text = NULL;
+    size_t len;
+    if (!h || read_file_at(h->dirfd, file, 1 << 20, &text, &len, NULL) < 0)
+        return NULL;
+    if (len && text[len - 1] == '\n')
+        text[len - 1] = 0;
+    return text;
+}
+
+int64_t cgroup_read_int(const struct cgroup_hierarchy *h, const char *file)
+{
+    AUTO_FREE char *text = cgroup_read(h, file);
+    if (!text || !*text)
+        return -1;
+    return !strcmp(text, "max") ? INT64_MAX : strtoll(text, NULL, 10);
+}
+
+int64_t cgroup_read_key(const struct cgroup_hierarchy *h, const char *file, const char *key)
+{
+    AUTO_FREE char *text = cgroup_read(h, file);
+    size_t n = strlen(key);
+    for (char *p = text; p && *p; p = strchr(p, '\n')) {
+        p += *p == '\n';
+        if (!strncmp(p, key, n) && p[n] == ' ')
+            return strtoll(p + n, NULL, 10);
+    }
+    return -1;
+}
+
+/* Makes path and what is missing above it below root, and counts what was missing. */
+static int make_path(struct cgroup *g, const char *root, const char *path, struct error **err)
+{
+    AUTO_FREE char *full = xasprintf("%s%s", root, path);
+    size_t made = 0;
+    if (mkdir(full, 0755) == 0) {
+        made = 1;
+    } else if (errno == ENOENT) {
+        for (char *p = full + strlen(root) + 1;; p++) {
+            if (*p && *p != '/')
+                continue;
+            char c = *p;
+            *p = 0;
+            if (mkdir(full, 0755) == 0)
+                made++;
+            else if (errno != EEXIST)
+                return error_set(err, errno, "make control group %s", full);
+            *p = c;
+            if (!c)
+                break;
+        }
+    } else if (errno != EEXIST) {
+        return error_set(err, errno, "make control group %s", full);
+    }
+    if (made > g->made)
+        g->made = made;
+    return 0;
+}
+
+static char *hierarchy_root(const struct cgroup *g, const struct cgroup_hierarchy *h)
+{
+    return g->unified ? xstrdup(CGROUP_ROOT) : xasprintf(CGROUP_ROOT "/%s", h->name);
+}
+
+static int open_group(const struct cgroup *g, struct cgroup_hierarchy *h)
+{
+    AUTO_FREE char *root = hierarchy_root(g, h);
+    AUTO_FREE char *full = xasprintf("%s%s", root, g->path);
+    h->dirfd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return h->dirfd;
+}
+
+static int make_group(struct cgroup *g, struct cgroup_hierarchy *h, struct error **err)
+{
+    AUTO_FREE char *root = hierarchy_root(g, h);
+    struct error *e = NULL;
+    if (make_path(g, root, g->path, &e) < 0) {
+        int code = error_code(e);
+        if (g->rootless && (code == EACCES || code == EPERM || code == EROFS)) {
+            error_free(&e);
+            return 0;
+        }
+        if (err)
+            *err = e;
+        else
+            error_free(&e);
+        return -1;
+    }
+    if (g->unified && cgroup_v2_enable(root, g->path, err) < 0)
+        return -1;
+    if (!h->v2 && strstr(h->name, "cpuset") && cgroup_v1_init_cpuset(root, g->path, err) < 0)
+        return -1;
+    if (open_group(g, h) < 0)
+        return error_set(err, errno, "open control group %s%s", root, g->path);
+    return 0;
+}
+
+static int create_all(struct cgroup *g, const struct config *c, struct error **err)
+{
+    for (size_t i = 0; i < g->len; i++)
+        if (make_group(g, &g->h[i], err) < 0)
+            return -1;
+    pid_t *pids = NULL;
+    size_t len = 0;
+    if (!g->made && cgroup_procs(g, &pids, &len, err) < 0)
+        return -1;
+    free(pids);
+    if (len)
+        return error_set(err, EBUSY, "linux.cgroupsPath: control group %s has %zu processes",
+                         g->path, len);
+    if (cgroup_apply(g, &c->resources, err) < 0)
+        return -1;
+    size_t rules_len;
+    AUTO_FREE struct device_rule *rules = devices_rules(c, &rules_len);
+    struct cgroup_hierarchy *h = cgroup_find(g, "devices");
+    int r = 0;
+    if (h && h->v2)
+        r = cgroup_v2_devices(h, rules, rules_len, err);
+    else if (h)
+        r = cgroup_v1_devices(g, rules, rules_len, err);
+    else if (c->resources.devices_len && !g->rootless)
+        r = error_set(err, 0, "the host has no devices controller");
+    if (r < 0)
+        error_prefix(err, "linux.resources.devices");
+    return r;
+}
+
+int cgroup_create(struct cgroup *g, const char *path, const struct config *c, struct error **err)
+{
+    g->path = path[0] == '/' ? xstrdup(path) : xasprintf("/%s", path);
+    size_t n = strlen(g->path);
+    while (n > 1 && g->path[n - 1] == '/')
+        g->path[--n] = 0;
+    if (n <= 1)
+        return error_set(err, EINVAL, "linux.cgroupsPath: '%s' is the root of the hierarchy", path);
+    if (create_all(g, c, err) < 0) {
+        cgroup_remove(g, NULL);
+        return -1;
+    }
+    return 0;
+}
+
+int cgroup_open(struct cgroup *g, const char *path, struct error **err)
+{
+    if (cgroup_detect(g, err) < 0)
+        return -1;
+    g->path = xstrdup(path);
+    for (size_t i = 0; i < g->len; i++)
+        if (open_group(g, &g->h[i]) < 0 && errno != ENOENT)
+            return error_set(err, errno, "open control group %s", path);
+    return 0;
+}
+
+void cgroup_close(struct cgroup *g)
+{
+    for (size_t i = 0; i < g->len; i++)
+        if (g->h[i].dirfd >= 0)
+            close(g->h[i].dirfd);
+    free(g->path);
+    *g = (struct cgroup){0};
+}
+
+int cgroup_attach(struct cgroup *g, pid_t pid, struct error **err)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", (int)pid);
+    for (size_t i = 0; i < g->len; i++)
+        if (g->h[i].dirfd >= 0 && write_file_at(g->h[i].dirfd, "cgroup.procs", text, err) < 0)
+            return error_prefix(err, "control group %s%s", g->h[i].name, g->path);
+    return 0;
+}
+
+int cgroup_apply(struct cgroup *g, const struct resources *r, struct error **err)
+{
+    int res = g->unified ? cgroup_v2_apply(g, r, err) : cgroup_v1_apply(g, r, err);
+    return res < 0 ? error_prefix(err, "linux.resources") : 0;
+}
+
+int cgroup_delegate(struct cgroup *g, uid_t uid, gid_t gid, struct error **err)
+{
+    static const char *const files[] = {".", "cgroup.procs", "cgroup.subtree_control",
+                                        "cgroup.threads"};
+    if (!g->unified || g->h[0].dirfd < 0)
+        return 0;
+    for (size_t i = 0; i < 4; i++)
+        if (fchownat(g->h[0].dirfd, files[i], uid, gid, 0) < 0 && errno != ENOENT)
+            return error_set(err, errno, "give control group file %s to the container", files[i]);
+    return 0;
+}
+
+/* Process ids of one group folder and those below. */
+static int collect(int dirfd, pid_t **pids, size_t *len, int depth)
+{
+    AUTO_FREE char *text = NULL;
+    /* A threaded group's list is refused with EOPNOTSUPP: its domain has them. */
+    if (read_file_at(dirfd, "cgroup.procs", 64 << 20, &text, NULL, NULL) == 0) {
+        char *save = NULL;
+        for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+            *pids = xrealloc(*pids, (*len + 1) * sizeof **pids);
+            (*pids)[(*len)++] = (pid_t)strtol(l, NULL, 10);
+        }
+    }
+    if (depth > 64)
+        return 0;
+    int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_CLOSEDIR DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    if (!dir)
+        return errno == ENOENT ? 0 : -1;
+    struct dirent *d;
+    while ((d = readdir(dir))) {
+        if (d->d_type != DT_DIR || d->d_name[0] == '.')
+            continue;
+        AUTO_CLOSE int sub = openat(copy, d->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (sub >= 0 && collect(sub, pids, len, depth + 1) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The hierarchy that answers which processes there are. */
+static struct cgroup_hierarchy *any_hierarchy(struct cgroup *g)
+{
+    struct cgroup_hierarchy *h = cgroup_find(g, "freezer");
+    for (size_t i = 0; !h && i < g->len; i++)
+        if (g->h[i].dirfd >= 0)
+            h = &g->h[i];
+    return h;
+}
+
+int cgroup_procs(struct cgroup *g, pid_t **pids, size_t *len, struct error **err)
+{
+    *pids = NULL;
+    *len = 0;
+    struct cgroup_hierarchy *h = any_hierarchy(g);
+    if (h && collect(h->dirfd, pids, len, 0) < 0)
+        return error_set(err, errno, "list the processes of control group %s", g->path);
+    return 0;
+}
+
+int cgroup_kill(struct cgroup *g, int signal, struct error **err)
+{
+    if (signal == SIGKILL)
+        for (size_t i = 0; i < g->len; i++)
+            if (g->h[i].v2 && g->h[i].dirfd >= 0 &&
+                write_file_at(g->h[i].dirfd, "cgroup.kill", "1", NULL) == 0)
+                return 0;
+    bool frozen = cgroup_freeze(g, true, NULL) == 0; /* so that none forks out of the list */
+    AUTO_FREE pid_t *pids = NULL;
+    size_t len;
+    int r = cgroup_procs(g, &pids, &len, err);
+    for (size_t i = 0; r == 0 && i < len; i++)
+        if (kill(pids[i], signal) < 0 && errno != ESRCH)
+            r = error_set(err, errno, "signal process %d", (int)pids[i]);
+    if (frozen && cgroup_freeze(g, false, err) < 0)
+        return -1;
+    return r;
+}
+
+static void nap(long ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+int cgroup_freeze(struct cgroup *g, bool freeze, struct error **err)
+{
+    struct cgroup_hierarchy *h = cgroup_find(g, "freezer");
+    if (!h)
+        return error_set(err, ENOENT, "control group %s cannot be frozen", g->path ? g->path : "");
+    if (!h->v2) {
+        const char *want = freeze ? "FROZEN" : "THAWED";
+        /* The kernel may stay at FREEZING while processes fork: writing again helps. */
+        for (int i = 0; i < 1000; i++) {
+            if (cgroup_write(h, "freezer.state", err, "%s", want) < 0)
+                return -1;
+            AUTO_FREE char *is = cgroup_read(h, "freezer.state");
+            if (is && !strcmp(is, want))
+                return 0;
+            nap(i < 10 ? 1 : 5);
+        }
+        return error_set(err, ETIMEDOUT, "freeze control group %s", g->path);
+    }
+    if (cgroup_write(h, "cgroup.freeze", err, "%d", freeze) < 0)
+        return -1;
+    for (int i = 0; i < 1000; i++) {
+        if (cgroup_read_key(h, "cgroup.events", "frozen") == freeze)
+            return 0;
+        nap(i < 10 ? 1 : 5);
+    }
+    return error_set(err, ETIMEDOUT, "freeze control group %s", g->path);
+}
+
+int cgroup_frozen(struct cgroup *g)
+{
+    struct cgroup_hierarchy *h = cgroup_find(g, "freezer");
+    if (!h)
+        return 0;
+    if (h->v2)
+        return cgroup_read_int(h, "cgroup.freeze") == 1;
+    AUTO_FREE char *is = cgroup_read(h, "freezer.state");
+    return is && strcmp(is, "THAWED") != 0;
+}
+
+/* Removes the groups a container made below its own, then its own. */
+static int remove_tree(const char *path, int depth)
+{
+    if (rmdir(path) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EBUSY || depth > 64)
+        return -1;
+    AUTO_CLOSEDIR DIR *dir = opendir(path);
+    struct dirent *d;
+    while (dir && (d = readdir(dir))) {
+        if (d->d_type != DT_DIR || d->d_name[0] == '.')
+            continue;
+        AUTO_FREE char *sub = xasprintf("%s/%s", path, d->d_name);
+        if (remove_tree(sub, depth + 1) < 0)
+            return -1;
+    }
+    return rmdir(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+static int remove_one(struct cgroup *g, struct cgroup_hierarchy *h, struct error **err)
+{
+    AUTO_FREE char *root = hierarchy_root(g, h);
+    AUTO_FREE char *full = xasprintf("%s%s", root, g->path);
+    /* A killed process is in the group until it is reaped: up to 10 seconds of patience. */
+    for (int i = 0; remove_tree(full, 0) < 0; i++) {
+        if (errno != EBUSY || i == 400)
+            return error_set(err, errno, "remove control group %s", full);
+        if (i == 2)
+            cgroup_kill(g, SIGKILL, NULL);
+        nap(i < 10 ? 1 : 25);
+    }
+    for (size_t i = 1; i < g->made; i++) {
+        char *slash = strrchr(full, '/');
+        if (!slash || slash <= full + strlen(root))
+            break;
+        *slash = 0;
+        if (rmdir(full) < 0)
+            break; /* another container lives there */
+    }
+    return 0;
+}
+
+int cgroup_remove(struct cgroup *g, struct error **err)
+{
+    int r = 0;
+    for (size_t i = 0; i < g->len; i++)
+        if (remove_one(g, &g->h[i], r == 0 ? err : NULL) < 0)
+            r = -1;
+    return r;
+}

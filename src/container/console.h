@@ -1,0 +1,27 @@
+/* The container's terminal (process.terminal): a pseudoterminal of its own devpts. */
+#ifndef WIRT_CONTAINER_CONSOLE_H
+#define WIRT_CONTAINER_CONSOLE_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+#include "container/config.h"
+
+/* Connects to the caller's console socket. */
+int console_connect(const char *path, struct error **err);
+
+/* Opens a terminal in the devpts below rootfd, sized and owned as p says, and sends its master to
+ * sock. bind_console: also makes it /dev/console. Answers the other end. */
+int console_open(int rootfd, const struct process *p, int sock, bool bind_console,
+                 struct error **err);
+/* Makes it the calling session's terminal and standard streams. */
+int console_attach(int slave, struct error **err);
+
+/* In the foreground: copies between the caller's terminal and master until process pid ends, and
+ * forwards signals (which have to be blocked: console_block_signals). master -1: signals only.
+ * Answers the wait status. */
+int console_serve(int master, pid_t pid, int *status, struct error **err);
+/* Blocks what console_serve forwards; old gets the mask there was. */
+void console_block_signals(sigset_t *old);
+
+#endif

@@ -1,0 +1,172 @@
+#include "container/devices.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "container/root.h"
+
+/* A number as makedev(3) gives it, for small ones, which is no constant expression in C. */
+#define DEV(major, minor) ((dev_t)(major) << 8 | (minor))
+
+/* config-linux.md, Default Devices. */
+static const struct device_node defaults[] = {
+    {"/dev/null", S_IFCHR | 0666, DEV(1, 3), 0, 0},
+    {"/dev/zero", S_IFCHR | 0666, DEV(1, 5), 0, 0},
+    {"/dev/full", S_IFCHR | 0666, DEV(1, 7), 0, 0},
+    {"/dev/random", S_IFCHR | 0666, DEV(1, 8), 0, 0},
+    {"/dev/urandom", S_IFCHR | 0666, DEV(1, 9), 0, 0},
+    {"/dev/tty", S_IFCHR | 0666, DEV(5, 0), 0, 0},
+};
+#define DEFAULTS (sizeof defaults / sizeof *defaults)
+
+/* A user namespace may not make nodes: the host's are bound, found by the same path. */
+static int bind_node(int rootfd, const struct device_node *d, struct error **err)
+{
+    AUTO_CLOSE int tree = open_tree(AT_FDCWD, d->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0)
+        return error_set(err, errno, "open the host's %s", d->path);
+    struct stat st;
+    if (fstat(tree, &st) < 0)
+        return error_set(err, errno, "stat the host's %s", d->path);
+    if ((st.st_mode & S_IFMT) != (d->mode & S_IFMT) || st.st_rdev != d->dev)
+        return error_set(err, 0, "the host's %s is another device", d->path);
+    AUTO_CLOSE int target = root_mkfile(rootfd, d->path, err);
+    if (target < 0)
+        return -1;
+    if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+        return error_set(err, errno, "bind %s", d->path);
+    return 0;
+}
+
+static int make_node(int dir, const char *base, const struct device_node *d, struct error **err)
+{
+    struct stat st;
+    if (mknodat(dir, base, d->mode, d->dev) < 0) {
+        int code = errno;
+        if (code != EEXIST)
+            return error_set(err, code, "make device %s", d->path);
+        if (fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            return error_set(err, errno, "stat %s", d->path);
+        if ((st.st_mode & S_IFMT) != (d->mode & S_IFMT) ||
+            (!S_ISFIFO(d->mode) && st.st_rdev != d->dev))
+            return error_set(err, 0, "%s is there already and is not the device asked for",
+                             d->path);
+        return 0;
+    }
+    if ((d->uid || d->gid) && fchownat(dir, base, d->uid, d->gid, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_set(err, errno, "change the owner of %s", d->path);
+    return 0;
+}
+
+static int create(struct mount_context *m, int dev, const struct device_node *d, struct error **err)
+{
+    if (m->userns && !S_ISFIFO(d->mode))
+        return bind_node(m->rootfd, d, err);
+    const char *base = d->path + 5;
+    if (str_starts(d->path, "/dev/") && !strchr(base, '/'))
+        return make_node(dev, base, d, err);
+    AUTO_CLOSE int dir = root_open_parent(m->rootfd, d->path, &base, err);
+    if (dir < 0)
+        return -1;
+    return make_node(dir, base, d, err);
+}
+
+static int make_links(struct mount_context *m, int dev, struct error **err)
+{
+    static const struct {
+        const char *target, *name;
+    } links[] = {
+        {"/proc/self/fd", "fd"},       {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
+        {"/proc/self/fd/2", "stderr"}, {"/proc/kcore", "core"},
+    };
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+        if (symlinkat(links[i].target, dev, links[i].name) < 0 && errno != EEXIST)
+            return error_set(err, errno, "make link /dev/%s", links[i].name);
+    /* An image's own /dev/ptmx node would be the host's: it is replaced by the container's. */
+    AUTO_CLOSE int pts = root_open(m->rootfd, "/dev/pts/ptmx", O_PATH);
+    if (pts < 0)
+        return 0;
+    if (symlinkat("pts/ptmx", dev, "ptmx") == 0)
+        return 0;
+    if (errno != EEXIST)
+        return error_set(err, errno, "make link /dev/ptmx");
+    struct stat st;
+    if (fstatat(dev, "ptmx", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) &&
+        (unlinkat(dev, "ptmx", 0) < 0 || symlinkat("pts/ptmx", dev, "ptmx") < 0) &&
+        errno != EBUSY && errno != EROFS)
+        return error_set(err, errno, "replace /dev/ptmx");
+    return 0;
+}
+
+/* Whether the container's /dev is the host's, bound: it has everything, and is not ours to fill. */
+static bool bound_dev(const struct config *c)
+{
+    for (size_t i = 0; i < c->mounts_len; i++)
+        if (c->mounts[i].bind && !strcmp(c->mounts[i].destination, "/dev"))
+            return true;
+    return false;
+}
+
+int devices_create(struct mount_context *m, struct error **err)
+{
+    if (bound_dev(m->config))
+        return 0;
+    AUTO_CLOSE int dev = root_mkdir(m->rootfd, "/dev", 0755, err);
+    if (dev < 0)
+        return -1;
+    mode_t old = umask(0);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < m->config->devices_len; i++) {
+        r = create(m, dev, &m->config->devices[i], err);
+        if (r < 0)
+            error_prefix(err, "linux.devices[%zu]", i);
+    }
+    for (size_t i = 0; r == 0 && i < DEFAULTS; i++) {
+        bool given = false;
+        for (size_t j = 0; j < m->config->devices_len; j++)
+            given |= !strcmp(m->config->devices[j].path, defaults[i].path);
+        if (!given)
+            r = create(m, dev, &defaults[i], err);
+    }
+    umask(old);
+    return r < 0 ? r : make_links(m, dev, err);
+}
+
+struct device_rule *devices_rules(const struct config *c, size_t *len)
+{
+    /* Nodes may be made (config.json's capabilities decide), but only these opened: the default
+     * devices, terminals, and those of linux.devices. */
+    static const struct device_rule always[] = {
+        {true, 'c', -1, -1, DEVICE_MKNOD}, {true, 'b', -1, -1, DEVICE_MKNOD},
+        {true, 'c', 1, 3, DEVICE_ALL},     {true, 'c', 1, 5, DEVICE_ALL},
+        {true, 'c', 1, 7, DEVICE_ALL},     {true, 'c', 1, 8, DEVICE_ALL},
+        {true, 'c', 1, 9, DEVICE_ALL},     {true, 'c', 5, 0, DEVICE_ALL},
+        {true, 'c', 5, 1, DEVICE_ALL},     {true, 'c', 5, 2, DEVICE_ALL},
+        {true, 'c', 136, -1, DEVICE_ALL},
+    };
+    size_t n_always = sizeof always / sizeof *always, n = 0;
+    struct device_rule *rules =
+        xcalloc(1 + c->resources.devices_len + n_always + c->devices_len, sizeof *rules);
+    if (!c->resources.devices_len)
+        rules[n++] = (struct device_rule){false, 'a', -1, -1, DEVICE_ALL};
+    for (size_t i = 0; i < c->resources.devices_len; i++)
+        rules[n++] = c->resources.devices[i];
+    for (size_t i = 0; i < n_always; i++)
+        rules[n++] = always[i];
+    for (size_t i = 0; i < c->devices_len; i++) {
+        const struct device_node *d = &c->devices[i];
+        if (!S_ISFIFO(d->mode))
+            rules[n++] =
+                (struct device_rule){true, S_ISBLK(d->mode) ? 'b' : 'c', (int64_t)major(d->dev),
+                                     (int64_t)minor(d->dev), DEVICE_ALL};
+    }
+    *len = n;
+    return rules;
+}

@@ -1,0 +1,397 @@
+/* exec: one more process in the namespaces and the control group of a running container. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/str.h"
+#include "container/cgroup.h"
+#include "container/config.h"
+#include "container/console.h"
+#include "container/container.h"
+#include "container/json.h"
+#include "container/process.h"
+#include "container/rlimits.h"
+#include "container/seccomp.h"
+#include "container/state.h"
+#include "container/sync.h"
+
+struct entering {
+    const struct exec_options *o;
+    char *root;
+    struct state *state;
+    struct config *config;    /* of the container */
+    struct json_object *json; /* the process, merged */
+    struct process process;
+    struct seccomp_filter filter;
+    struct cgroup cgroup;
+    int pidfd, console_sock;
+    int sock[2];
+    pid_t pid;
+};
+
+static struct json_object *strings(const char *const *list)
+{
+    struct json_object *a = json_object_new_array();
+    for (size_t i = 0; list && list[i]; i++)
+        json_object_array_add(a, json_object_new_string(list[i]));
+    return a;
+}
+
+/* Puts NAME=VALUE in the place of the NAME there is, or at the end. */
+static void add_env(struct json_object *env, const char *var)
+{
+    size_t name = strcspn(var, "=") + 1;
+    for (size_t i = 0; i < json_object_array_length(env); i++) {
+        const char *have = json_object_get_string(json_object_array_get_idx(env, i));
+        if (have && !strncmp(have, var, name)) {
+            json_object_array_put_idx(env, i, json_object_new_string(var));
+            return;
+        }
+    }
+    json_object_array_add(env, json_object_new_string(var));
+}
+
+static int set_user(struct json_object *process, const char *spec, struct error **err)
+{
+    char *colon = strchr(spec, ':');
+    AUTO_FREE char *uid_text = colon ? strndup(spec, (size_t)(colon - spec)) : xstrdup(spec);
+    uint64_t uid, gid = 0;
+    if (parse_u64(uid_text, "--user", &uid, err) < 0 ||
+        (colon && parse_u64(colon + 1, "--user", &gid, err) < 0))
+        return -1;
+    struct json_object *user = json_object_new_object();
+    json_object_object_add(user, "uid", json_object_new_uint64(uid));
+    json_object_object_add(user, "gid", json_object_new_uint64(gid));
+    json_object_object_add(process, "user", user);
+    return 0;
+}
+
+static void add_caps(struct json_object *process, const char *const *caps)
+{
+    static const char *const sets[] = {"bounding", "effective", "permitted", "inheritable",
+                                       "ambient"};
+    struct json_object *all, *set;
+    if (!json_object_object_get_ex(process, "capabilities", &all)) {
+        all = json_object_new_object();
+        json_object_object_add(process, "capabilities", all);
+    }
+    for (size_t k = 0; k < 5; k++) {
+        if (!json_object_object_get_ex(all, sets[k], &set)) {
+            set = json_object_new_array();
+            json_object_object_add(all, sets[k], set);
+        }
+        for (size_t i = 0; caps[i]; i++)
+            json_object_array_add(set, json_object_new_string(caps[i]));
+    }
+}
+
+static void copy_member(struct json_object *to, struct json_object *from, const char *key)
+{
+    struct json_object *v = NULL, *copy = NULL;
+    if (json_object_object_get_ex(from, key, &v) && v && json_object_deep_copy(v, &copy, NULL) == 0)
+        json_object_object_add(to, key, copy);
+}
+
+/* The container's own process with the options' changes. */
+static int merge(struct entering *e, struct error **err)
+{
+    const struct exec_options *o = e->o;
+    struct json_object *own = NULL, *v;
+    json_object_object_get_ex(e->config->json, "process", &own);
+    if (o->process) {
+        if (json_object_deep_copy(o->process, &e->json, NULL) < 0)
+            return error_set(err, ENOMEM, "copy the process");
+        if (own && json_object_is_type(e->json, json_type_object) &&
+            !json_object_object_get_ex(e->json, "capabilities", &v))
+            copy_member(e->json, own, "capabilities");
+        return 0;
+    }
+    if (!own || json_object_deep_copy(own, &e->json, NULL) < 0)
+        return error_set(err, 0, "the container's config has no process");
+    json_object_object_add(e->json, "args", strings(o->args));
+    json_object_object_add(e->json, "terminal", json_object_new_boolean(o->tty));
+    json_object_object_del(e->json, "consoleSize");
+    if (o->cwd)
+        json_object_object_add(e->json, "cwd", json_object_new_string(o->cwd));
+    if (o->env && o->env[0]) {
+        if (!json_object_object_get_ex(e->json, "env", &v)) {
+            v = json_object_new_array();
+            json_object_object_add(e->json, "env", v);
+        }
+        for (size_t i = 0; o->env[i]; i++)
+            add_env(v, o->env[i]);
+    }
+    if (o->caps && o->caps[0])
+        add_caps(e->json, o->caps);
+    if (o->no_new_privileges)
+        json_object_object_add(e->json, "noNewPrivileges", json_object_new_boolean(true));
+    if (o->apparmor)
+        json_object_object_add(e->json, "apparmorProfile", json_object_new_string(o->apparmor));
+    if (o->selinux)
+        json_object_object_add(e->json, "selinuxLabel", json_object_new_string(o->selinux));
+    return o->user ? set_user(e->json, o->user, err) : 0;
+}
+
+static int load_config(struct entering *e, struct error **err)
+{
+    AUTO_FREE char *text = NULL;
+    if (read_file_at(e->state->dirfd, "config.json", 32 << 20, &text, NULL, err) < 0)
+        return -1;
+    struct json_object *doc = json_tokener_parse(text);
+    if (!doc)
+        return error_set(err, EINVAL, "the container's config.json is not JSON");
+    e->config = config_new(doc, e->state->bundle, err);
+    return e->config ? 0 : -1;
+}
+
+static int prepare(struct entering *e, const char *id, struct error **err)
+{
+    e->root = state_root(e->o->root, err);
+    e->state = e->root ? state_load(e->root, id, err) : NULL;
+    if (!e->state)
+        return -1;
+    enum status status = state_status(e->state);
+    if (status != STATUS_RUNNING && status != STATUS_CREATED)
+        return error_set(err, EINVAL, "container %s is %s", id, status_name(status));
+    e->pidfd = (int)syscall(SYS_pidfd_open, e->state->pid, 0);
+    if (e->pidfd < 0 || process_start_time(e->state->pid) != e->state->start_time)
+        return error_set(err, ESRCH, "container %s is not running", id);
+    if (load_config(e, err) < 0 || merge(e, err) < 0)
+        return -1;
+    struct node n = node_root(e->json, "process");
+    AUTO_FREE char *cache = xasprintf("%s/.cache/seccomp", e->root);
+    if (config_process(&n, &e->process, err) < 0 ||
+        seccomp_prepare(e->config, cache, &e->filter, err) < 0)
+        return -1;
+    if (e->state->cgroup) {
+        AUTO_FREE char *group = e->o->cgroup && *e->o->cgroup
+                                    ? xasprintf("%s/%s", e->state->cgroup, e->o->cgroup)
+                                    : xstrdup(e->state->cgroup);
+        if (e->o->cgroup && strstr(e->o->cgroup, ".."))
+            return error_set(err, EINVAL, "--cgroup %s", e->o->cgroup);
+        if (cgroup_open(&e->cgroup, group, err) < 0)
+            return -1;
+        if (e->o->cgroup && *e->o->cgroup && e->cgroup.len && e->cgroup.h[0].dirfd < 0)
+            return error_set(err, ENOENT, "--cgroup %s", e->o->cgroup);
+    }
+    if (e->o->console_socket && (e->console_sock = console_connect(e->o->console_socket, err)) < 0)
+        return -1;
+    if (e->process.terminal && e->console_sock < 0 && e->o->detach)
+        return error_set(err, 0, "a detached terminal needs --console-socket");
+    return 0;
+}
+
+/* CLONE_* of the namespaces the container has, of its own or joined. */
+static int namespace_flags(const struct config *c)
+{
+    int flags = 0;
+    for (int k = 0; k < NS_COUNT; k++)
+        if (c->ns[k].present)
+            flags |= ns_clone_flag((enum ns_kind)k);
+    return flags;
+}
+
+static char *listener_state(const struct entering *e)
+{
+    struct json_object *o =
+        state_json(e->state->id, "running", e->state->pid, e->state->bundle, e->state->annotations);
+    char *text = xstrdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+    json_object_put(o);
+    return text;
+}
+
+/* In the new process, already in the container's pid namespace. Returns only on failure. */
+static int child_steps(const struct entering *e, int join, struct error **err)
+{
+    const struct process *p = &e->process;
+    int listener = -1;
+    /* Before it can be seen in the container, for nobody there to trace or open. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return error_set(err, errno, "prctl PR_SET_DUMPABLE");
+    if (p->exec_cpus_initial && *p->exec_cpus_initial &&
+        process_set_cpus(p->exec_cpus_initial, "process.execCPUAffinity.initial", err) < 0)
+        return -1;
+    if (e->filter.notify && (listener = seccomp_connect(&e->filter, err)) < 0)
+        return -1;
+    int pid = sync_wait(e->sock[1], SYNC_READY, err);
+    if (pid < 0)
+        return -1;
+    if (p->exec_cpus_final && *p->exec_cpus_final &&
+        process_set_cpus(p->exec_cpus_final, "process.execCPUAffinity.final", err) < 0)
+        return -1;
+    if (join && (process_set_labels(p, err) < 0))
+        return -1;
+    if (join && setns(e->pidfd, join) < 0)
+        return error_set(err, errno, "join the container's namespaces");
+    AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return error_set(err, errno, "open the container's root");
+    if (process_set_session(p, false, err) < 0)
+        return -1;
+    if (p->terminal) {
+        int slave = console_open(root, p, e->console_sock, false, err);
+        if (slave < 0 || console_attach(slave, err) < 0)
+            return -1;
+    }
+    if (process_chdir(p, err) < 0)
+        return -1;
+    AUTO_FREE char *file = process_find(p, err);
+    if (!file)
+        return -1;
+    AUTO_FREE char *state = listener >= 0 ? listener_state(e) : NULL;
+    const struct listener l = {listener, pid, state};
+    return process_execute(p, file, &e->filter, &l, e->o->preserve_fds, err);
+}
+
+static void become_process(struct entering *e, int join)
+{
+    struct error *err = NULL;
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    close(e->sock[0]);
+    child_steps(e, join, &err);
+    sync_send_error(e->sock[1], err);
+    _exit(error_code(err) == ENOENT ? 127 : 126);
+}
+
+/* A container with a user namespace: who joins that may join the rest, and the pid namespace holds
+ * for its child, which becomes ours. */
+static int spawn_by_step(struct entering *e, int flags, struct error **err)
+{
+    pid_t step = fork();
+    if (step < 0)
+        return error_set(err, errno, "fork");
+    if (step == 0) {
+        struct error *se = NULL;
+        pid_t pid = -1;
+        if (process_set_labels(&e->process, &se) == 0 && setns(e->pidfd, flags) < 0)
+            error_set(&se, errno, "join the container's namespaces");
+        struct clone_args a = {.flags = CLONE_PARENT};
+        if (!se && (pid = (pid_t)syscall(SYS_clone3, &a, sizeof a)) < 0)
+            error_set(&se, errno, "clone");
+        if (pid == 0)
+            become_process(e, 0);
+        if (pid > 0)
+            sync_send(e->sock[1], SYNC_PID, pid, NULL, &se);
+        else
+            sync_send_error(e->sock[1], se);
+        _exit(0);
+    }
+    e->pid = sync_wait(e->sock[0], SYNC_PID, err);
+    while (waitpid(step, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return e->pid > 0 ? 0 : -1;
+}
+
+static int spawn(struct entering *e, struct error **err)
+{
+    int flags = namespace_flags(e->config);
+    if (sync_pair(e->sock, err) < 0)
+        return -1;
+    if (flags & CLONE_NEWUSER) {
+        if (spawn_by_step(e, flags, err) < 0)
+            return -1;
+    } else {
+        AUTO_CLOSE int own = open("/proc/self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
+        if (own < 0)
+            return error_set(err, errno, "open /proc/self/ns/pid_for_children");
+        if (flags & CLONE_NEWPID && setns(e->pidfd, CLONE_NEWPID) < 0)
+            return error_set(err, errno, "join the container's pid namespace");
+        e->pid = fork();
+        if (e->pid == 0)
+            become_process(e, flags & ~CLONE_NEWPID);
+        int code = errno;
+        if (flags & CLONE_NEWPID && setns(own, CLONE_NEWPID) < 0)
+            return error_set(err, errno, "return to the runtime's pid namespace");
+        if (e->pid < 0)
+            return error_set(err, code, "fork");
+    }
+    close(e->sock[1]);
+    e->sock[1] = -1;
+    return 0;
+}
+
+static int run(struct entering *e, int console, int *status, struct error **err)
+{
+    if (spawn(e, err) < 0 || rlimits_apply(e->pid, &e->process, err) < 0 ||
+        process_set_oom_score(e->pid, &e->process, err) < 0 ||
+        cgroup_attach(&e->cgroup, e->pid, err) < 0 ||
+        sync_send(e->sock[0], SYNC_READY, e->pid, NULL, err) < 0)
+        return -1;
+    if (e->o->pid_file) {
+        AUTO_FREE char *text = xasprintf("%d", (int)e->pid);
+        if (replace_file_at(AT_FDCWD, e->o->pid_file, text, strlen(text), 0644, err) < 0)
+            return -1;
+    }
+    if (sync_wait_end(e->sock[0], err) < 0)
+        return -1;
+    if (e->o->detach)
+        return 0;
+    AUTO_CLOSE int master = console >= 0 ? receive_fd(console, err) : -1;
+    if (console >= 0 && master < 0)
+        return -1;
+    int st;
+    if (console_serve(master, e->pid, &st, err) < 0)
+        return -1;
+    e->pid = 0;
+    *status = WIFSIGNALED(st) ? 128 + WTERMSIG(st) : WEXITSTATUS(st);
+    return 0;
+}
+
+static void entering_free(struct entering *e)
+{
+    seccomp_free(&e->filter);
+    process_free(&e->process);
+    json_object_put(e->json);
+    config_free(e->config);
+    cgroup_close(&e->cgroup);
+    state_free(e->state);
+    for (int i = 0; i < 2; i++)
+        if (e->sock[i] >= 0)
+            close(e->sock[i]);
+    if (e->pidfd >= 0)
+        close(e->pidfd);
+    if (e->console_sock >= 0 && e->console_sock != e->o->console_fd_out)
+        close(e->console_sock);
+    free(e->root);
+}
+
+int container_exec(const char *id, const struct exec_options *o, int *status, struct error **err)
+{
+    struct entering e = {.o = o, .pidfd = -1, .sock = {-1, -1}};
+    e.console_sock = o->console_fd_out > 0 ? o->console_fd_out : -1;
+    AUTO_CLOSE int console = -1;
+    sigset_t old;
+    *status = 0;
+    int r = prepare(&e, id, err);
+    if (r == 0 && e.process.terminal && e.console_sock < 0) {
+        int pair[2];
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+            r = error_set(err, errno, "socketpair");
+        } else {
+            console = pair[0];
+            e.console_sock = pair[1];
+        }
+    }
+    console_block_signals(&old);
+    if (r == 0 && (r = run(&e, console, status, err)) < 0 && e.pid > 0) {
+        kill(e.pid, SIGKILL);
+        while (waitpid(e.pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    entering_free(&e);
+    return r < 0 ? -1 : 0;
+}

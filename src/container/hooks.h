@@ -1,0 +1,11 @@
+/* Hooks: programs of the caller, run at steps of the life of a container with its state on their
+ * standard input (config.md, POSIX-platform Hooks). */
+#ifndef WIRT_CONTAINER_HOOKS_H
+#define WIRT_CONTAINER_HOOKS_H
+
+#include "container/config.h"
+
+/* Runs them in order; stops at the first that fails or takes too long. state: the JSON text. */
+int hooks_run(const struct hooks *h, enum hook_kind kind, const char *state, struct error **err);
+
+#endif

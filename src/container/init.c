@@ -1,0 +1,193 @@
+#include "container/init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/str.h"
+#include "container/console.h"
+#include "container/devices.h"
+#include "container/hooks.h"
+#include "container/mounts.h"
+#include "container/namespaces.h"
+#include "container/process.h"
+#include "container/state.h"
+#include "container/sync.h"
+
+/* The state as hooks in the container's namespaces get it. */
+static char *state_text(const struct init *a, const char *status, pid_t pid)
+{
+    struct json_object *o = state_json(a->id, status, pid, a->bundle, a->config->annotations);
+    char *text = xstrdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+    json_object_put(o);
+    return text;
+}
+
+static int run_hooks(const struct init *a, enum hook_kind kind, const char *status,
+                     struct error **err)
+{
+    if (!a->config->hooks[kind].len)
+        return 0;
+    AUTO_FREE char *text = state_text(a, status, getpid());
+    return hooks_run(&a->config->hooks[kind], kind, text, err);
+}
+
+static void restore_signals(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In the namespaces, with ids mapped and the control group joined. Answers the pid as the runtime
+ * sees it. */
+static int enter_namespaces(const struct init *a, struct error **err)
+{
+    const struct config *c = a->config;
+    bool user = c->ns[NS_USER].present;
+    int pid = 0;
+    /* Without ids mapped nothing may be done; else the runtime's work and ours go side by side. */
+    if (user && (pid = sync_wait(a->sock, SYNC_READY, err)) < 0)
+        return -1;
+    if (user) {
+        /* EPERM: a rootless mapping of one group denies setgroups(2). */
+        if (setgroups(0, NULL) < 0 && errno != EPERM)
+            return error_set(err, errno, "setgroups");
+        if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+            return error_set(err, errno,
+                             "linux.uidMappings: become root of the user namespace "
+                             "(containerID 0 has to be mapped)");
+    }
+    /* From here on nobody in the container may trace us or open our /proc/PID files. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return error_set(err, errno, "prctl PR_SET_DUMPABLE");
+    if (namespaces_configure(c, err) < 0)
+        return -1;
+    return pid;
+}
+
+static int build_root(const struct init *a, struct mount_context *m, int *pid, struct error **err)
+{
+    const struct config *c = a->config;
+    if (mounts_prepare_root(m, err) < 0)
+        return -1;
+    if (!c->ns[NS_USER].present && (*pid = sync_wait(a->sock, SYNC_READY, err)) < 0)
+        return -1;
+    /* The namespace's root is the group the process is in, so it had to be joined first. */
+    if (namespaces_new(c, NS_CGROUP) && unshare(CLONE_NEWCGROUP) < 0)
+        return error_set(err, errno, "linux.namespaces: make cgroup");
+    if (mounts_apply(m, err) < 0 || devices_create(m, err) < 0)
+        return -1;
+    if (c->hooks[HOOK_PRESTART].len + c->hooks[HOOK_CREATE_RUNTIME].len) {
+        if (sync_send(a->sock, SYNC_MOUNTED, 0, NULL, err) < 0 ||
+            sync_wait(a->sock, SYNC_HOOKS_DONE, err) < 0)
+            return -1;
+    }
+    if (chdir(a->bundle) < 0 && c->hooks[HOOK_CREATE_CONTAINER].len)
+        return error_set(err, errno, "enter the bundle %s", a->bundle);
+    return run_hooks(a, HOOK_CREATE_CONTAINER, "creating", err);
+}
+
+static int set_personality(const struct config *c, struct error **err)
+{
+    if (c->personality_set && syscall(SYS_personality, c->personality) < 0)
+        return error_set(err, errno, "linux.personality");
+    if (c->mempolicy >= 0) {
+        bool any = false;
+        for (size_t i = 0; i < sizeof c->mempolicy_nodes / sizeof *c->mempolicy_nodes; i++)
+            any |= c->mempolicy_nodes[i] != 0;
+        if (syscall(SYS_set_mempolicy, c->mempolicy, any ? c->mempolicy_nodes : NULL,
+                    any ? 8 * sizeof c->mempolicy_nodes : 0) < 0)
+            return error_set(err, errno, "linux.memoryPolicy");
+    }
+    return 0;
+}
+
+/* Waits until the command may be executed. out: where an error of the execution is told. */
+static int wait_for_start(const struct init *a, int *out, struct error **err)
+{
+    *out = a->sock;
+    if (sync_send(a->sock, SYNC_CREATED, 0, NULL, err) < 0)
+        return -1;
+    if (a->statefd < 0)
+        return sync_wait(a->sock, SYNC_GO, err);
+    close(a->sock);
+    *out = -1;
+    /* Blocks until `start` opens the other end; what is written there is its error message. */
+    int fd = openat(a->statefd, EXEC_FIFO, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno, "open %s", EXEC_FIFO);
+    close(a->statefd);
+    *out = fd;
+    return 0;
+}
+
+/* What is left when the root is entered and start has come. Returns only on failure. */
+static int start(const struct init *a, const char *file, int listener, pid_t pid,
+                 struct error **err)
+{
+    if (run_hooks(a, HOOK_START_CONTAINER, "created", err) < 0)
+        return -1;
+    AUTO_FREE char *state = listener >= 0 ? state_text(a, "creating", pid) : NULL;
+    const struct listener l = {listener, pid, state};
+    return process_execute(&a->config->process, file, a->filter, &l, a->preserve_fds, err);
+}
+
+static int init_steps(const struct init *a, int *out, struct error **err)
+{
+    const struct config *c = a->config;
+    const struct process *p = &c->process;
+    if (a->ns_fds && namespaces_join(a->ns_fds, err) < 0)
+        return -1;
+    int pid = enter_namespaces(a, err);
+    if (pid < 0)
+        return -1;
+    struct mount_context m = {.config = c,
+                              .cgroup = a->cgroup,
+                              .idmapped = a->idmapped,
+                              .rootfd = -1,
+                              .userns = c->ns[NS_USER].present};
+    if (process_set_labels(p, err) < 0 || build_root(a, &m, &pid, err) < 0)
+        return -1;
+    int listener = -1, slave = -1;
+    if (a->filter->notify && (listener = seccomp_connect(a->filter, err)) < 0)
+        return -1;
+    if (p->terminal && (slave = console_open(m.rootfd, p, a->console_sock, true, err)) < 0)
+        return -1;
+    if (mounts_restrict(&m, err) < 0 || mounts_enter_root(&m, a->no_pivot, err) < 0)
+        return -1;
+    close(m.rootfd);
+    if (process_set_session(p, a->keep_keyring, err) < 0 || set_personality(c, err) < 0)
+        return -1;
+    if (slave >= 0 && console_attach(slave, err) < 0)
+        return -1;
+    if (process_chdir(p, err) < 0)
+        return -1;
+    char *file = process_find(p, err);
+    if (!file || wait_for_start(a, out, err) < 0)
+        return -1;
+    return start(a, file, listener, pid, err);
+}
+
+void init_main(const struct init *a)
+{
+    int out = a->sock;
+    struct error *err = NULL;
+    restore_signals();
+    init_steps(a, &out, &err);
+    if (out == a->sock)
+        sync_send_error(a->sock, err);
+    else if (out >= 0 && write_all(out, error_text(err), strlen(error_text(err))) < 0)
+        _exit(126);
+    /* 127: not found, 126: not executable, as a shell has it. */
+    _exit(error_code(err) == ENOENT ? 127 : 126);
+}

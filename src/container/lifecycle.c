@@ -1,0 +1,399 @@
+/* What happens to a container after create: start, kill, delete, pause, resume, update, and
+ * questions about it. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "container/cgroup.h"
+#include "container/config.h"
+#include "container/container.h"
+#include "container/hooks.h"
+#include "container/json.h"
+#include "container/state.h"
+
+static struct state *load(const char *root, const char *id, struct error **err)
+{
+    AUTO_FREE char *dir = state_root(root, err);
+    return dir ? state_load(dir, id, err) : NULL;
+}
+
+static void free_state(struct state **s)
+{
+    state_free(*s);
+}
+#define AUTO_STATE __attribute__((cleanup(free_state))) struct state
+
+static void close_cgroup(struct cgroup *g)
+{
+    cgroup_close(g);
+}
+#define AUTO_CGROUP __attribute__((cleanup(close_cgroup))) struct cgroup
+
+/* The process of the container, as long as it is that one: pids are used again. */
+static int open_process(struct state *s, struct error **err)
+{
+    AUTO_CLOSE int fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
+    if (fd < 0 || process_start_time(s->pid) != s->start_time)
+        return error_set(err, ESRCH, "container %s is not running", s->id);
+    return STEAL_FD(fd);
+}
+
+static int open_group(struct state *s, struct cgroup *g, struct error **err)
+{
+    if (!s->cgroup)
+        return error_set(err, 0, "container %s has no control group", s->id);
+    return cgroup_open(g, s->cgroup, err);
+}
+
+static char *state_text(struct state *s, const char *status, pid_t pid)
+{
+    struct json_object *o = state_json(s->id, status, pid, s->bundle, s->annotations);
+    char *text = xstrdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+    json_object_put(o);
+    return text;
+}
+
+/* Hooks of the config that create kept. */
+static int run_hooks(struct json_object *doc, enum hook_kind kind, const char *state,
+                     struct error **err)
+{
+    struct node n = node_root(doc, NULL), h = node_get(&n, "hooks");
+    struct hooks hooks[HOOK_COUNT] = {0};
+    int r = config_hooks(&h, hooks, err);
+    if (r >= 0)
+        r = hooks_run(&hooks[kind], kind, state, err);
+    hooks_free(hooks);
+    return r;
+}
+
+/* config.json as create kept it, if it has hooks of this kind; else NULL. */
+static struct json_object *config_with_hooks(struct state *s, enum hook_kind kind)
+{
+    AUTO_FREE char *text = NULL;
+    if (read_file_at(s->dirfd, "config.json", 32 << 20, &text, NULL, NULL) < 0 ||
+        !strstr(text, hook_name(kind)))
+        return NULL;
+    return json_tokener_parse(text);
+}
+
+/* ---- start ---- */
+
+/* Lets the process go on, and waits until it has executed the command. */
+static int release(struct state *s, struct error **err)
+{
+    AUTO_CLOSE int process = open_process(s, err);
+    if (process < 0)
+        return -1;
+    AUTO_CLOSE int fifo = openat(s->dirfd, EXEC_FIFO, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fifo < 0)
+        return error_set(err, errno, "open %s", EXEC_FIFO);
+    STR_CLEANUP text = {0};
+    struct pollfd p[2] = {{.fd = fifo, .events = POLLIN}, {.fd = process, .events = POLLIN}};
+    for (;;) {
+        char buf[4096];
+        if (poll(p, 2, -1) < 0) {
+            if (errno == EINTR)
+                continue;
+            return error_set(err, errno, "poll");
+        }
+        ssize_t n = p[0].revents ? read(fifo, buf, sizeof buf) : -1;
+        if (n > 0)
+            str_append(&text, buf, (size_t)n);
+        else if (n == 0 || p[1].revents) /* the end of the fifo, or of the process */
+            break;
+    }
+    if (unlinkat(s->dirfd, EXEC_FIFO, 0) < 0)
+        return error_set(err, errno, "remove %s", EXEC_FIFO);
+    return text.len ? error_set(err, 0, "%s", text.data) : 0;
+}
+
+int container_start(const char *root, const char *id, struct error **err)
+{
+    AUTO_STATE *s = load(root, id, err);
+    if (!s)
+        return -1;
+    if (flock(s->dirfd, LOCK_EX) < 0) /* of two starts one comes too late */
+        return error_set(err, errno, "lock container %s", id);
+    enum status status = state_status(s);
+    if (status != STATUS_CREATED)
+        return error_set(err, EINVAL, "container %s cannot be started: it is %s", id,
+                         status_name(status));
+    if (release(s, err) < 0)
+        return -1;
+    struct json_object *doc = config_with_hooks(s, HOOK_POSTSTART);
+    AUTO_FREE char *text = state_text(s, "running", s->pid);
+    int r = doc ? run_hooks(doc, HOOK_POSTSTART, text, err) : 0;
+    json_object_put(doc);
+    if (r < 0) /* runtime.md, Lifecycle: stop it and destroy it */
+        container_delete(root, id, true, NULL);
+    return r;
+}
+
+/* ---- kill, delete ---- */
+
+int container_kill(const char *root, const char *id, int signal, bool all, struct error **err)
+{
+    AUTO_STATE *s = load(root, id, err);
+    if (!s)
+        return -1;
+    if (all) {
+        AUTO_CGROUP g = {0};
+        return open_group(s, &g, err) < 0 ? -1 : cgroup_kill(&g, signal, err);
+    }
+    AUTO_CLOSE int fd = open_process(s, err);
+    if (fd < 0)
+        return -1;
+    if (syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) < 0)
+        return error_set(err, errno, "signal container %s", id);
+    /* Nothing frozen hears of a signal, not even of SIGKILL on cgroup v1. */
+    AUTO_CGROUP g = {0};
+    if (signal == SIGKILL && s->cgroup && cgroup_open(&g, s->cgroup, NULL) == 0 &&
+        cgroup_frozen(&g))
+        cgroup_freeze(&g, false, NULL);
+    return 0;
+}
+
+static void kill_and_wait(struct state *s)
+{
+    AUTO_CLOSE int fd = open_process(s, NULL);
+    if (fd < 0)
+        return;
+    AUTO_CGROUP g = {0};
+    syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+    if (s->cgroup && cgroup_open(&g, s->cgroup, NULL) == 0 && cgroup_frozen(&g))
+        cgroup_freeze(&g, false, NULL);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (poll(&p, 1, 10000) < 0 && errno == EINTR)
+        ;
+}
+
+static int destroy(const char *dir, struct state *s, struct error **err)
+{
+    struct json_object *doc = config_with_hooks(s, HOOK_POSTSTOP);
+    int r = 0;
+    if (s->cgroup) {
+        AUTO_CGROUP g = {0};
+        r = cgroup_open(&g, s->cgroup, err);
+        g.made = s->cgroup_made;
+        if (r == 0)
+            r = cgroup_remove(&g, err);
+    }
+    if (r == 0)
+        r = state_remove(dir, s->id, err);
+    ERROR_CLEANUP e = NULL;
+    AUTO_FREE char *text = state_text(s, "stopped", 0);
+    if (r == 0 && doc && run_hooks(doc, HOOK_POSTSTOP, text, &e) < 0)
+        log_warn("%s", error_text(e));
+    json_object_put(doc);
+    return r;
+}
+
+int container_delete(const char *root, const char *id, bool force, struct error **err)
+{
+    AUTO_FREE char *dir = state_root(root, err);
+    if (!dir || state_check_id(id, err) < 0)
+        return -1;
+    struct error *e = NULL;
+    AUTO_STATE *s = state_load(dir, id, &e);
+    if (!s && force) {
+        /* None, or one whose creation was cut off before it had a process. */
+        error_free(&e);
+        return state_remove(dir, id, err);
+    }
+    if (!s) {
+        if (err)
+            *err = e;
+        else
+            error_free(&e);
+        return -1;
+    }
+    enum status status = state_status(s);
+    if (status != STATUS_STOPPED && !force)
+        return error_set(err, EBUSY, "container %s cannot be deleted: it is %s (--force kills it)",
+                         id, status_name(status));
+    if (status != STATUS_STOPPED)
+        kill_and_wait(s);
+    return destroy(dir, s, err);
+}
+
+/* ---- pause, resume, update ---- */
+
+static int freeze(const char *root, const char *id, bool on, struct error **err)
+{
+    AUTO_STATE *s = load(root, id, err);
+    if (!s)
+        return -1;
+    enum status status = state_status(s);
+    if (status != (on ? STATUS_RUNNING : STATUS_PAUSED) && !(on && status == STATUS_CREATED))
+        return error_set(err, EINVAL, "container %s cannot be %s: it is %s", id,
+                         on ? "paused" : "resumed", status_name(status));
+    AUTO_CGROUP g = {0};
+    return open_group(s, &g, err) < 0 ? -1 : cgroup_freeze(&g, on, err);
+}
+
+int container_pause(const char *root, const char *id, struct error **err)
+{
+    return freeze(root, id, true, err);
+}
+
+int container_resume(const char *root, const char *id, struct error **err)
+{
+    return freeze(root, id, false, err);
+}
+
+int container_update(const char *root, const char *id, struct json_object *resources,
+                     struct error **err)
+{
+    AUTO_STATE *s = load(root, id, err);
+    AUTO_CGROUP g = {0};
+    AUTO_CLOSE int process = s ? open_process(s, err) : -1;
+    if (process < 0 || open_group(s, &g, err) < 0)
+        return -1;
+    struct resources r;
+    resources_init(&r);
+    struct node n = node_root(resources, "resources");
+    int res = config_resources(&n, &r, err);
+    if (res >= 0)
+        res = cgroup_apply(&g, &r, err);
+    struct cgroup_hierarchy *h = cgroup_find(&g, "devices");
+    if (res >= 0 && r.devices_len && h)
+        res = h->v2 ? cgroup_v2_devices(h, r.devices, r.devices_len, err)
+                    : cgroup_v1_devices(&g, r.devices, r.devices_len, err);
+    resources_free(&r);
+    return res < 0 ? -1 : 0;
+}
+
+/* ---- questions ---- */
+
+static struct json_object *describe(struct state *s)
+{
+    enum status status = state_status(s);
+    struct json_object *o =
+        state_json(s->id, status_name(status), status == STATUS_STOPPED ? 0 : s->pid, s->bundle,
+                   s->annotations);
+    if (status == STATUS_STOPPED)
+        json_object_object_add(o, "pid", json_object_new_int(0));
+    json_object_object_add(o, "rootfs", json_object_new_string(s->rootfs));
+    json_object_object_add(o, "created", json_object_new_string(s->created));
+    struct stat st;
+    if (fstat(s->dirfd, &st) == 0) {
+        AUTO_FREE char *number = xasprintf("%u", st.st_uid);
+        json_object_object_add(o, "owner",
+                               json_object_new_string(st.st_uid == 0 ? "root" : number));
+    }
+    return o;
+}
+
+struct json_object *container_state(const char *root, const char *id, struct error **err)
+{
+    AUTO_STATE *s = load(root, id, err);
+    return s ? describe(s) : NULL;
+}
+
+struct json_object *container_list(const char *root, struct error **err)
+{
+    AUTO_FREE char *dir = state_root(root, err);
+    if (!dir)
+        return NULL;
+    struct json_object *list = json_object_new_array();
+    AUTO_CLOSEDIR DIR *d = opendir(dir);
+    if (!d && errno != ENOENT) {
+        error_set(err, errno, "read folder %s", dir);
+        json_object_put(list);
+        return NULL;
+    }
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        if (e->d_name[0] == '.')
+            continue;
+        /* One that is being made or unmade has no state, and is not there yet or any more. */
+        AUTO_STATE *s = state_load(dir, e->d_name, NULL);
+        if (s)
+            json_object_array_add(list, describe(s));
+    }
+    return list;
+}
+
+int container_pids(const char *root, const char *id, pid_t **pids, size_t *len, struct error **err)
+{
+    AUTO_STATE *s = load(root, id, err);
+    AUTO_CGROUP g = {0};
+    if (!s || open_group(s, &g, err) < 0)
+        return -1;
+    return cgroup_procs(&g, pids, len, err);
+}
+
+struct json_object *container_stats(const char *root, const char *id, struct error **err)
+{
+    AUTO_STATE *s = load(root, id, err);
+    AUTO_CGROUP g = {0};
+    AUTO_CLOSE int process = s ? open_process(s, err) : -1;
+    if (process < 0 || open_group(s, &g, err) < 0)
+        return NULL;
+    return cgroup_stats(&g);
+}
+
+/* A descriptor that becomes readable when the kernel kills for lack of memory. */
+static int oom_notice(struct cgroup_hierarchy *h, struct error **err)
+{
+    if (h->v2) {
+        AUTO_CLOSE int fd = inotify_init1(IN_CLOEXEC);
+        AUTO_FREE char *path = xasprintf("/proc/self/fd/%d/memory.events", h->dirfd);
+        if (fd < 0 || inotify_add_watch(fd, path, IN_MODIFY) < 0)
+            return error_set(err, errno, "watch memory.events");
+        return STEAL_FD(fd);
+    }
+    AUTO_CLOSE int fd = eventfd(0, EFD_CLOEXEC);
+    AUTO_CLOSE int control = openat(h->dirfd, "memory.oom_control", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || control < 0)
+        return error_set(err, errno, "open memory.oom_control");
+    if (cgroup_write(h, "cgroup.event_control", err, "%d %d", fd, control) < 0)
+        return -1;
+    return STEAL_FD(fd);
+}
+
+int container_wait_oom(const char *root, const char *id, struct error **err)
+{
+    AUTO_STATE *s = load(root, id, err);
+    AUTO_CGROUP g = {0};
+    if (!s || open_group(s, &g, err) < 0)
+        return -1;
+    AUTO_CLOSE int process = open_process(s, err);
+    if (process < 0)
+        return -1;
+    struct cgroup_hierarchy *h = cgroup_find(&g, "memory");
+    if (!h)
+        return error_set(err, 0, "container %s has no memory controller", id);
+    AUTO_CLOSE int notice = oom_notice(h, err);
+    if (notice < 0)
+        return -1;
+    int64_t before = cgroup_oom_kills(&g);
+    struct pollfd p[2] = {{.fd = notice, .events = POLLIN}, {.fd = process, .events = POLLIN}};
+    for (;;) {
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            return error_set(err, errno, "poll");
+        char buf[4096];
+        if (p[0].revents && read(notice, buf, sizeof buf) < 0 && errno != EINTR)
+            return error_set(err, errno, "read");
+        /* v1 counts a kill after it tells of it; the first notice is the kill then. */
+        int64_t now = cgroup_oom_kills(&g);
+        if (now > before || (p[0].revents && !g.unified && now >= 0))
+            return 1;
+        if (p[1].revents)
+            return 0;
+    }
+}

@@ -1,0 +1,37 @@
+/* The container's file tree: its root, the mounts of config.json, masked and readonly paths. All of
+ * it runs in the container's own mount namespace, before the root is entered. */
+#ifndef WIRT_CONTAINER_MOUNTS_H
+#define WIRT_CONTAINER_MOUNTS_H
+
+#include <stdbool.h>
+
+#include "container/cgroup.h"
+#include "container/config.h"
+
+struct mount_context {
+    const struct config *config;
+    const struct cgroup *cgroup; /* for mounts of type cgroup */
+    const int *idmapped;         /* one descriptor a mount, -1: not idmapped; from idmap_prepare */
+    int rootfd;                  /* set by mounts_prepare_root */
+    bool userns;                 /* in a user namespace other than the host's */
+};
+
+/* Cuts propagation to the host and makes the root a mount of its own. */
+int mounts_prepare_root(struct mount_context *m, struct error **err);
+/* config.json's mounts, in order. */
+int mounts_apply(struct mount_context *m, struct error **err);
+/* Masked and readonly paths, and the root itself if it is readonly: when nothing writes any more.
+ */
+int mounts_restrict(struct mount_context *m, struct error **err);
+/* The root becomes "/" and the host's tree is gone. */
+int mounts_enter_root(struct mount_context *m, bool no_pivot, struct error **err);
+
+/* Before the container's process exists: source trees of idmapped mounts, with their mapping.
+ * Answers an array of one descriptor a mount (-1: not idmapped), or NULL when none is. */
+int idmap_prepare(const struct config *c, int **fds, struct error **err);
+void idmap_free(const struct config *c, int *fds);
+
+/* Copies the tree below source to the folder target (the option tmpcopyup). */
+int copy_up(int source, int target, struct error **err);
+
+#endif

@@ -1,0 +1,44 @@
+#include "container/rlimits.h"
+
+#include <errno.h>
+#include <string.h>
+
+int rlimit_from_name(const char *name)
+{
+    static const struct {
+        const char *name;
+        int resource;
+    } names[] = {
+        {"RLIMIT_AS", RLIMIT_AS},           {"RLIMIT_CORE", RLIMIT_CORE},
+        {"RLIMIT_CPU", RLIMIT_CPU},         {"RLIMIT_DATA", RLIMIT_DATA},
+        {"RLIMIT_FSIZE", RLIMIT_FSIZE},     {"RLIMIT_LOCKS", RLIMIT_LOCKS},
+        {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK}, {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE},
+        {"RLIMIT_NICE", RLIMIT_NICE},       {"RLIMIT_NOFILE", RLIMIT_NOFILE},
+        {"RLIMIT_NPROC", RLIMIT_NPROC},     {"RLIMIT_RSS", RLIMIT_RSS},
+        {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},   {"RLIMIT_RTTIME", RLIMIT_RTTIME},
+        {"RLIMIT_STACK", RLIMIT_STACK},     {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(names[i].name, name))
+            return names[i].resource;
+    return -1;
+}
+
+int rlimits_apply(pid_t pid, const struct process *p, struct error **err)
+{
+    for (size_t i = 0; i < p->rlimits_len; i++) {
+        const struct rlimit_entry *e = &p->rlimits[i];
+        if (prlimit(pid, (enum __rlimit_resource)e->resource, &e->limit, NULL) == 0)
+            continue;
+        struct rlimit now = {0};
+        int code = errno;
+        if (code == EPERM && getrlimit((enum __rlimit_resource)e->resource, &now) == 0)
+            return error_set(
+                err, code,
+                "process.rlimits: %s: hard limit %llu is above the runtime's own %llu, "
+                "and raising one takes CAP_SYS_RESOURCE",
+                e->name, (unsigned long long)e->limit.rlim_max, (unsigned long long)now.rlim_max);
+        return error_set(err, code, "process.rlimits: %s", e->name);
+    }
+    return 0;
+}

@@ -1,0 +1,224 @@
+#include "container/state.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/str.h"
+#include "container/cgroup.h"
+#include "container/config.h"
+#include "container/json.h"
+
+const char *status_name(enum status s)
+{
+    static const char *const names[] = {"creating", "created", "running", "paused", "stopped"};
+    return names[s];
+}
+
+char *state_root(const char *root, struct error **err)
+{
+    if (root)
+        return xstrdup(root);
+    if (geteuid() == 0)
+        return xstrdup("/run/wirt-oci");
+    const char *run = getenv("XDG_RUNTIME_DIR");
+    if (!run || *run != '/') {
+        error_set(err, 0, "no folder for the state: set XDG_RUNTIME_DIR or give --root DIR");
+        return NULL;
+    }
+    return xasprintf("%s/wirt-oci", run);
+}
+
+int state_check_id(const char *id, struct error **err)
+{
+    bool ok = *id && strlen(id) < 256 && strcmp(id, ".") && strcmp(id, "..");
+    for (const char *p = id; ok && *p; p++)
+        ok = isalnum((unsigned char)*p) || strchr("_+-.", *p);
+    return ok ? 0
+              : error_set(err, EINVAL,
+                          "container id '%s' (letters, digits, '_', '+', '-' and '.' are allowed)",
+                          id);
+}
+
+int state_make(const char *root, const char *id, struct error **err)
+{
+    if (state_check_id(id, err) < 0)
+        return -1;
+    AUTO_FREE char *dir = xasprintf("%s/%s", root, id);
+    int r = mkdir(dir, 0700);
+    if (r < 0 && errno == ENOENT) {
+        if (mkdir_all(root, 0700, err) < 0)
+            return -1;
+        r = mkdir(dir, 0700);
+    }
+    if (r < 0)
+        return errno == EEXIST ? error_set(err, 0, "container %s exists already", id)
+                               : error_set(err, errno, "make folder %s", dir);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? error_set(err, errno, "open folder %s", dir) : fd;
+}
+
+struct json_object *state_json(const char *id, const char *status, pid_t pid, const char *bundle,
+                               struct json_object *annotations)
+{
+    struct json_object *o = json_object_new_object();
+    json_object_object_add(o, "ociVersion", json_object_new_string(OCI_VERSION));
+    json_object_object_add(o, "id", json_object_new_string(id));
+    json_object_object_add(o, "status", json_object_new_string(status));
+    if (pid > 0)
+        json_object_object_add(o, "pid", json_object_new_int(pid));
+    json_object_object_add(o, "bundle", json_object_new_string(bundle));
+    if (annotations)
+        json_object_object_add(o, "annotations", json_object_get(annotations));
+    return o;
+}
+
+int state_save(const struct state *s, struct error **err)
+{
+    struct json_object *o = state_json(s->id, "created", s->pid, s->bundle, s->annotations);
+    json_object_object_add(o, "startTime", json_object_new_uint64(s->start_time));
+    json_object_object_add(o, "rootfs", json_object_new_string(s->rootfs));
+    json_object_object_add(o, "created", json_object_new_string(s->created));
+    json_object_object_add(o, "cgroup", s->cgroup ? json_object_new_string(s->cgroup) : NULL);
+    json_object_object_add(o, "cgroupMade", json_object_new_int64((int64_t)s->cgroup_made));
+    json_object_object_add(o, "userNamespace", json_object_new_boolean(s->user_namespace));
+    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
+    int r = replace_file_at(s->dirfd, "state.json", text, strlen(text), 0600, err);
+    json_object_put(o);
+    return r;
+}
+
+static int read_state(struct json_object *o, struct state *s, struct error **err)
+{
+    struct node n = node_root(o, "state.json");
+    struct node id = node_get(&n, "id"), bundle = node_get(&n, "bundle"),
+                rootfs = node_get(&n, "rootfs"), created = node_get(&n, "created"),
+                cgroup = node_get(&n, "cgroup"), made = node_get(&n, "cgroupMade"),
+                pid = node_get(&n, "pid"), start = node_get(&n, "startTime"),
+                user = node_get(&n, "userNamespace"), notes = node_get(&n, "annotations");
+    const char *i = NULL, *b = NULL, *r = NULL, *c = NULL, *g = NULL;
+    int64_t p = 0, m = 0;
+    if (node_required(&id, err) < 0 || node_required(&bundle, err) < 0 ||
+        node_required(&rootfs, err) < 0 || node_required(&created, err) < 0 ||
+        node_required(&pid, err) < 0 || node_string(&id, &i, err) < 0 ||
+        node_string(&bundle, &b, err) < 0 || node_string(&rootfs, &r, err) < 0 ||
+        node_string(&created, &c, err) < 0 || node_string(&cgroup, &g, err) < 0 ||
+        node_int(&made, 0, 4096, &m, err) < 0 || node_int(&pid, 1, INT32_MAX, &p, err) < 0 ||
+        node_u64(&start, &s->start_time, err) < 0 || node_bool(&user, &s->user_namespace, err) < 0)
+        return -1;
+    s->id = xstrdup(i);
+    s->bundle = xstrdup(b);
+    s->rootfs = xstrdup(r);
+    s->created = xstrdup(c);
+    s->cgroup = g ? xstrdup(g) : NULL;
+    s->cgroup_made = (size_t)m;
+    s->pid = (pid_t)p;
+    s->annotations = json_object_get(notes.v);
+    return 0;
+}
+
+struct state *state_load(const char *root, const char *id, struct error **err)
+{
+    if (state_check_id(id, err) < 0)
+        return NULL;
+    AUTO_FREE char *dir = xasprintf("%s/%s", root, id);
+    struct state *s = xcalloc(1, sizeof *s);
+    s->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_FREE char *text = NULL;
+    struct json_object *o = NULL;
+    if (s->dirfd < 0) {
+        if (errno == ENOENT)
+            error_set(err, ENOENT, "container %s does not exist", id);
+        else
+            error_set(err, errno, "open folder %s", dir);
+    } else if (read_file_at(s->dirfd, "state.json", 1 << 24, &text, NULL, err) == 0) {
+        o = json_tokener_parse(text);
+        if (!o)
+            error_set(err, EINVAL, "%s/state.json is not JSON", dir);
+    }
+    if (!o || read_state(o, s, err) < 0) {
+        json_object_put(o);
+        state_free(s);
+        return NULL;
+    }
+    json_object_put(o);
+    return s;
+}
+
+void state_free(struct state *s)
+{
+    if (!s)
+        return;
+    if (s->dirfd >= 0)
+        close(s->dirfd);
+    json_object_put(s->annotations);
+    free(s->id);
+    free(s->bundle);
+    free(s->rootfs);
+    free(s->created);
+    free(s->cgroup);
+    free(s);
+}
+
+int state_remove(const char *root, const char *id, struct error **err)
+{
+    AUTO_FREE char *path = xasprintf("%s/%s", root, id);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : error_set(err, errno, "open folder %s", path);
+    AUTO_CLOSEDIR DIR *dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return error_set(err, errno, "read folder %s", path);
+    }
+    struct dirent *d;
+    while ((d = readdir(dir)))
+        if (strcmp(d->d_name, ".") && strcmp(d->d_name, "..") && unlinkat(fd, d->d_name, 0) < 0 &&
+            errno != ENOENT)
+            return error_set(err, errno, "remove %s/%s", path, d->d_name);
+    return rmdir(path) < 0 && errno != ENOENT ? error_set(err, errno, "remove %s", path) : 0;
+}
+
+uint64_t process_start_time(pid_t pid)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    AUTO_FREE char *text = NULL;
+    if (read_file_at(AT_FDCWD, path, 65536, &text, NULL, NULL) < 0)
+        return 0;
+    /* proc(5): the name in parentheses may hold anything; field 3 is the state, 22 the time. */
+    char *p = strrchr(text, ')');
+    if (!p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X')
+        return 0;
+    p += 2;
+    for (int field = 3; field < 22 && p; field++) {
+        p = strchr(p, ' ');
+        if (p)
+            p++;
+    }
+    return p ? strtoull(p, NULL, 10) : 0;
+}
+
+enum status state_status(struct state *s)
+{
+    uint64_t now = process_start_time(s->pid);
+    if (!now || now != s->start_time)
+        return STATUS_STOPPED;
+    struct stat st;
+    if (fstatat(s->dirfd, EXEC_FIFO, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return STATUS_CREATED;
+    struct cgroup g;
+    bool paused = false;
+    if (s->cgroup && cgroup_open(&g, s->cgroup, NULL) == 0) {
+        paused = cgroup_frozen(&g);
+        cgroup_close(&g);
+    }
+    return paused ? STATUS_PAUSED : STATUS_RUNNING;
+}
