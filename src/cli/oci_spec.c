@@ -30,7 +30,7 @@ int oci_spec(const struct oci_globals *g, int argc, char **argv)
     }
     if (optind != argc)
         return oci_usage(argv[0], "'%s' is more than expected", argv[optind]);
-    struct json_object *spec = container_spec(&o, &err);
+    struct json_object *spec = container_spec_new(&o, &err);
     if (!spec)
         return oci_fail(&err);
     AUTO_FREE char *path = file[0] == '/' ? xstrdup(file) : xasprintf("%s/%s", bundle, file);

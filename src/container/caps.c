@@ -113,7 +113,10 @@ int caps_apply(const struct capabilities *c, struct error **err)
         return error_set(err, errno, "process.capabilities: capset");
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return error_set(err, errno, "process.capabilities.ambient: clear");
-    warn_not_granted("ambient", c->ambient & ~(permitted & inheritable));
+    /* Some callers list as ambient what is not inheritable, which no process can have
+     * (capabilities(7)): every run of theirs would warn. */
+    if (c->ambient & ~(permitted & inheritable))
+        log_info("process.capabilities.ambient: only what is permitted and inheritable is raised");
     for (int i = 0; i < 64; i++)
         if ((c->ambient & permitted & inheritable) >> i & 1 &&
             prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i, 0, 0) < 0)

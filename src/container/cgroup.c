@@ -160,10 +160,15 @@ static char *hierarchy_root(const struct cgroup *g, const struct cgroup_hierarch
     return g->unified ? xstrdup(CGROUP_ROOT) : xasprintf(CGROUP_ROOT "/%s", h->name);
 }
 
-static int open_group(const struct cgroup *g, struct cgroup_hierarchy *h)
+char *cgroup_path(const struct cgroup *g, const struct cgroup_hierarchy *h)
 {
     AUTO_FREE char *root = hierarchy_root(g, h);
-    AUTO_FREE char *full = xasprintf("%s%s", root, g->path);
+    return xasprintf("%s%s", root, g->path ? g->path : "");
+}
+
+static int open_group(const struct cgroup *g, struct cgroup_hierarchy *h)
+{
+    AUTO_FREE char *full = cgroup_path(g, h);
     h->dirfd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return h->dirfd;
 }

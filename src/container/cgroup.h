@@ -33,6 +33,8 @@ int cgroup_detect(struct cgroup *g, struct error **err);
 int cgroup_create(struct cgroup *g, const char *path, const struct config *c, struct error **err);
 /* Opens the group of an existing container. What is gone is left out. */
 int cgroup_open(struct cgroup *g, const char *path, struct error **err);
+/* Where the container's group is in one hierarchy. The caller frees. */
+char *cgroup_path(const struct cgroup *g, const struct cgroup_hierarchy *h);
 /* Moves a process in. */
 int cgroup_attach(struct cgroup *g, pid_t pid, struct error **err);
 /* Sets limits (also later, by `update`). */

@@ -163,10 +163,10 @@ static int prepare(struct entering *e, const char *id, struct error **err)
         return -1;
     enum status status = state_status(e->state);
     if (status != STATUS_RUNNING && status != STATUS_CREATED)
-        return error_set(err, EINVAL, "container %s is %s", id, status_name(status));
+        return error_set(err, 0, "container %s is %s", id, status_name(status));
     e->pidfd = (int)syscall(SYS_pidfd_open, e->state->pid, 0);
     if (e->pidfd < 0 || process_start_time(e->state->pid) != e->state->start_time)
-        return error_set(err, ESRCH, "container %s is not running", id);
+        return error_set(err, 0, "container %s is not running", id);
     if (load_config(e, err) < 0 || merge(e, err) < 0)
         return -1;
     struct node n = node_root(e->json, "process");

@@ -48,7 +48,7 @@ static int open_process(struct state *s, struct error **err)
 {
     AUTO_CLOSE int fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
     if (fd < 0 || process_start_time(s->pid) != s->start_time)
-        return error_set(err, ESRCH, "container %s is not running", s->id);
+        return error_set(err, 0, "container %s is not running", s->id);
     return STEAL_FD(fd);
 }
 
@@ -130,7 +130,7 @@ int container_start(const char *root, const char *id, struct error **err)
         return error_set(err, errno, "lock container %s", id);
     enum status status = state_status(s);
     if (status != STATUS_CREATED)
-        return error_set(err, EINVAL, "container %s cannot be started: it is %s", id,
+        return error_set(err, 0, "container %s cannot be started: it is %s", id,
                          status_name(status));
     if (release(s, err) < 0)
         return -1;
@@ -223,8 +223,8 @@ int container_delete(const char *root, const char *id, bool force, struct error 
     }
     enum status status = state_status(s);
     if (status != STATUS_STOPPED && !force)
-        return error_set(err, EBUSY, "container %s cannot be deleted: it is %s (--force kills it)",
-                         id, status_name(status));
+        return error_set(err, 0, "container %s cannot be deleted: it is %s (--force kills it)", id,
+                         status_name(status));
     if (status != STATUS_STOPPED)
         kill_and_wait(s);
     return destroy(dir, s, err);
@@ -239,7 +239,7 @@ static int freeze(const char *root, const char *id, bool on, struct error **err)
         return -1;
     enum status status = state_status(s);
     if (status != (on ? STATUS_RUNNING : STATUS_PAUSED) && !(on && status == STATUS_CREATED))
-        return error_set(err, EINVAL, "container %s cannot be %s: it is %s", id,
+        return error_set(err, 0, "container %s cannot be %s: it is %s", id,
                          on ? "paused" : "resumed", status_name(status));
     AUTO_CGROUP g = {0};
     return open_group(s, &g, err) < 0 ? -1 : cgroup_freeze(&g, on, err);

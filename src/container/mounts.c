@@ -199,8 +199,8 @@ static int mount_hierarchy(struct mount_context *c, int top, const struct cgroup
         return error_set(err, errno, "open %s", h->name);
     if (c->config->ns[NS_CGROUP].present)
         return mount_on(dir, "cgroup", h->v2 ? "cgroup2" : "cgroup", flags, h->mount_data, err);
-    AUTO_CLOSE int tree =
-        open_tree(h->dirfd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    AUTO_FREE char *path = cgroup_path(c->cgroup, h);
+    AUTO_CLOSE int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0)
         return error_set(err, errno, "control group %s", h->name);
     if (set_attributes(tree, false, attributes(flags, 0), err) < 0)
@@ -226,8 +226,8 @@ static int mount_cgroup(struct mount_context *c, const struct mount_entry *m, st
     if (g->unified) {
         if (c->config->ns[NS_CGROUP].present)
             return mount_on(target, "cgroup2", "cgroup2", m->flags, NULL, err);
-        AUTO_CLOSE int tree =
-            open_tree(g->h[0].dirfd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+        AUTO_FREE char *path = cgroup_path(g, &g->h[0]);
+        AUTO_CLOSE int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
         if (tree < 0)
             return error_set(err, errno, "control group");
         if (set_attributes(tree, false, attributes(m->flags, 0), err) < 0)

@@ -63,7 +63,7 @@ static int read_action(const struct node *n, struct action *a, struct error **er
 static int with_errno(const struct node *action, const struct node *ret, uint32_t *out,
                       struct error **err)
 {
-    struct action a;
+    struct action a = {0};
     int64_t code = EPERM;
     if (read_action(action, &a, err) < 0)
         return -1;

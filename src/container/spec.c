@@ -228,7 +228,7 @@ static struct json_object *resources(const struct spec_options *o)
     return r;
 }
 
-struct json_object *container_spec(const struct spec_options *o, struct error **err)
+struct json_object *container_spec_new(const struct spec_options *o, struct error **err)
 {
     struct json_object *spec = json_object_new_object(), *root = json_object_new_object(),
                        *linux_ = json_object_new_object();

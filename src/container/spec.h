@@ -35,6 +35,6 @@ struct spec_options {
 };
 
 /* The caller frees with json_object_put. NULL with err, which names the option. */
-struct json_object *container_spec(const struct spec_options *o, struct error **err);
+struct json_object *container_spec_new(const struct spec_options *o, struct error **err);
 
 #endif

@@ -42,7 +42,7 @@ int state_check_id(const char *id, struct error **err)
     for (const char *p = id; ok && *p; p++)
         ok = isalnum((unsigned char)*p) || strchr("_+-.", *p);
     return ok ? 0
-              : error_set(err, EINVAL,
+              : error_set(err, 0,
                           "container id '%s' (letters, digits, '_', '+', '-' and '.' are allowed)",
                           id);
 }
@@ -135,7 +135,7 @@ struct state *state_load(const char *root, const char *id, struct error **err)
     struct json_object *o = NULL;
     if (s->dirfd < 0) {
         if (errno == ENOENT)
-            error_set(err, ENOENT, "container %s does not exist", id);
+            error_set(err, 0, "container %s does not exist", id);
         else
             error_set(err, errno, "open folder %s", dir);
     } else if (read_file_at(s->dirfd, "state.json", 1 << 24, &text, NULL, err) == 0) {
