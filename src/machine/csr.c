@@ -95,8 +95,10 @@ static void write_status(struct hart *h, uint64_t value, uint64_t mask)
         new |= MSTATUS_FS;
     if ((new &MSTATUS_MPP) == (uint64_t)2 << 11) /* no such mode */
         new = (new & ~MSTATUS_MPP) | (h->mstatus & MSTATUS_MPP);
+    uint64_t changed = h->mstatus ^ new;
     h->mstatus = new;
-    hart_update_mode(h);
+    if (changed & (MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR | MSTATUS_MPRV | MSTATUS_MPP))
+        hart_update_mode(h);
 }
 
 static bool counter_allowed(const struct hart *h, unsigned n)
@@ -230,7 +232,8 @@ static void write_satp(struct hart *h, uint64_t value)
     h->satp = value;
     for (unsigned i = 0; i < N_CLASSES; i++)
         h->current[i] = NULL;
-    context_select(h);
+    h->context_stale = true;
+    h->jumps_stale = true; /* return addresses may mean other code now */
 }
 
 static bool write_s(struct hart *h, unsigned csr, uint64_t v)

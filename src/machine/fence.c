@@ -59,10 +59,6 @@ void hart_unpark(struct hart *h)
 {
     h->parked = false;
     serve_queue(h);
-    if (h->jumps_stale) {
-        h->jumps_stale = false;
-        engine_flush_jumps(&h->cpu);
-    }
 }
 
 void hart_serve(struct hart *h)
@@ -84,7 +80,7 @@ void hart_request_flush(struct hart *h)
 void hart_sfence(struct hart *h, const struct fence *f)
 {
     if (context_fence(h, f))
-        engine_flush_jumps(&h->cpu);
+        h->jumps_stale = true;
 }
 
 /* Posts f to another hart; answers the number to wait for in fence_done. */

@@ -80,10 +80,21 @@ void hart_reset(struct hart *h, bool firmware)
     memset(h->current, 0, sizeof h->current);
     struct fence all = {.asid = NO_ASID};
     context_fence(h, &all);
-    context_select(h);
-    engine_flush_jumps(&h->cpu);
     engine_fp_changed(&h->cpu);
     hart_update_mode(h);
+    h->jumps_stale = true;
+}
+
+void hart_sync(struct hart *h)
+{
+    if (h->context_stale) {
+        h->context_stale = false;
+        context_select(h);
+    }
+    if (h->jumps_stale) {
+        h->jumps_stale = false;
+        engine_flush_jumps(&h->cpu);
+    }
 }
 
 uint64_t hart_pending(const struct hart *h)
@@ -265,6 +276,7 @@ void *hart_main(void *arg)
             continue;
         }
         hart_take_interrupt(h);
+        hart_sync(h);
         if (engine_run(&h->cpu) == EXIT_TRAP)
             handle_trap(h);
     }

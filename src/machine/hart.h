@@ -152,6 +152,9 @@ struct hart {
     struct context *contexts;           /* N_CONTEXTS of them */
     struct context *current[N_CLASSES]; /* those of the current satp, looked up before */
     struct context *code, *data;        /* what fetches, and loads and stores, go through */
+    /* The engine is told of changes outside of engine_run only, by hart_sync: */
+    bool context_stale; /* privilege, satp or access rights changed */
+    bool jumps_stale;   /* what was known of code is not so any more */
     uint64_t use_clock;
 
     /* Timers, in timebase ticks */
@@ -164,7 +167,6 @@ struct hart {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool parked;
-    bool jumps_stale;                /* flushed by another while parked */
     struct fence queue[FENCE_QUEUE]; /* fences of address translation */
     unsigned n_queue;
     struct store_drop *drops; /* pages that became code: store entries have to go */
@@ -201,6 +203,9 @@ int hart_init(struct hart *h, struct machine *m, unsigned id, struct error **err
 void hart_destroy(struct hart *h);
 void hart_reset(struct hart *h, bool firmware); /* power-on state, stopped */
 void *hart_main(void *hart);                    /* thread */
+
+/* Own thread, outside of engine_run: makes the engine see what changed. */
+void hart_sync(struct hart *h);
 
 /* hart.c: interrupts and timers; any thread */
 void hart_set_ip(struct hart *h, uint64_t bits, bool level);
@@ -244,7 +249,7 @@ void hart_trap(struct hart *h, uint64_t cause, uint64_t tval);
 bool hart_take_interrupt(struct hart *h); /* the most urgent one, if any is enabled */
 bool hart_interrupt_ready(const struct hart *h);
 void hart_set_priv(struct hart *h, unsigned priv);
-void hart_update_mode(struct hart *h); /* cpu.mode and contexts after mstatus changed */
+void hart_update_mode(struct hart *h); /* cpu.mode after mstatus changed */
 enum step hart_mret(struct hart *h);
 enum step hart_sret(struct hart *h);
 

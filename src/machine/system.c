@@ -35,8 +35,6 @@ static enum step csr_insn(struct hart *h, uint32_t insn)
     uint64_t old = 0;
     if (reads && !csr_read(h, csr, &old))
         return illegal(h, insn);
-    uint32_t mode = h->cpu.mode;
-    const struct context *code = h->code, *data = h->data;
     if (writes) {
         uint64_t value = operand;
         uint64_t base = old;
@@ -53,8 +51,8 @@ static enum step csr_insn(struct hart *h, uint32_t insn)
     if (rd)
         h->cpu.x[rd] = old;
     h->cpu.pc += 4;
-    bool same = mode == h->cpu.mode && code == h->code && data == h->data;
-    return same && !(writes && hart_interrupt_ready(h)) ? STEP_NEXT : STEP_EXIT;
+    bool stale = h->context_stale || h->jumps_stale;
+    return stale || (writes && hart_interrupt_ready(h)) ? STEP_EXIT : STEP_NEXT;
 }
 
 static enum step sfence_vma(struct hart *h, uint32_t insn)

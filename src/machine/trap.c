@@ -8,7 +8,7 @@ void hart_update_mode(struct hart *h)
     if (!(h->mstatus & MSTATUS_FS))
         mode |= MODE_FS_OFF;
     h->cpu.mode = mode;
-    context_select(h);
+    h->context_stale = true;
 }
 
 void hart_set_priv(struct hart *h, unsigned priv)
