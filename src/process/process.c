@@ -204,6 +204,8 @@ static int find_program_file(struct process *p, struct error **err)
 {
     const char *inside;
     p->exe_host = realpath(p->config.program, NULL);
+    if (!p->exe_host && access(p->config.program, F_OK) == 0)
+        p->exe_host = xstrdup(p->config.program); /* open, but without a name: a memfd */
     if (!p->exe_host)
         return error_set(err, errno, "%s", p->config.program);
     p->exe = xstrdup(path_below_sysroot(p, p->exe_host, &inside) ? inside : p->exe_host);
