@@ -89,7 +89,10 @@ static void add_open_flags(struct line *l, uint64_t v)
                                         {040000, "O_DIRECT"},     {0100000, "O_LARGEFILE"},
                                         {0200000, "O_DIRECTORY"}, {0400000, "O_NOFOLLOW"},
                                         {02000000, "O_CLOEXEC"},  {010000000, "O_PATH"}};
-    add_flags(l, v, flags, sizeof flags / sizeof *flags, "O_RDONLY");
+    if (!(v & 3))
+        add(l, v ? "O_RDONLY|" : "O_RDONLY");
+    if (v)
+        add_flags(l, v, flags, sizeof flags / sizeof *flags, "");
 }
 
 static void add_protection(struct line *l, uint64_t v)

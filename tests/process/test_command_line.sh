@@ -1,0 +1,68 @@
+#!/bin/bash
+# wirt-riscv64's options, exit statuses, -strace, and the sysroot.
+. "$(dirname "$0")/../lib.sh"
+cat >"$scratch/show.c" <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+int main(int argc, char **argv)
+{
+    struct utsname u;
+    char line[99] = "";
+    uname(&u);
+    FILE *f = fopen("/etc/wirt-test", "r");
+    if (f && !fgets(line, sizeof line, f))
+        return 1;
+    line[strcspn(line, "\n")] = 0;
+    printf("%s %s|A=%s|B=%s|%s %s|%s\n", argv[0], argc > 1 ? argv[1] : "", getenv("A") ? getenv("A") : "-",
+           getenv("B") ? getenv("B") : "-", u.machine, u.release, line);
+    return argc > 2 ? atoi(argv[2]) : 0;
+}
+C
+riscv64-linux-gnu-gcc -O1 -static "$scratch/show.c" -o "$scratch/show" || exit 1
+release=$(uname -r)
+run() { timeout 30 "$riscv64" "$@" 2>&1 </dev/null; }
+cd "$scratch" || exit 1
+
+equal "argv, environment, uname" "./show x|A=1|B=-|riscv64 $release|" "$(A=1 run ./show x)"
+equal "-E and -U" "./show x|A=-|B=2|riscv64 $release|" "$(A=1 run -E B=2 -U A ./show x)"
+equal "-0" "other x|A=-|B=-|riscv64 $release|" "$(run -0 other ./show x)"
+equal "-r" "./show |A=-|B=-|riscv64 9.8.7|" "$(run -r 9.8.7 ./show)"
+equal "options end at the program" "./show -E|A=-|B=-|riscv64 $release|" "$(run ./show -E)"
+equal "--interpret" "./show x|A=-|B=-|riscv64 $release|" "$(run --interpret ./show x)"
+run ./show x 37 >/dev/null
+equal "the program's exit status" 37 $?
+run ./nothing >/dev/null
+equal "127 when it is not there" 127 $?
+run ./show.c >/dev/null
+equal "126 when it cannot be run" 126 $?
+run >/dev/null
+equal "125 for wrong use" 125 $?
+run --wrong ./show >/dev/null
+equal "125 for an unknown option" 125 $?
+run -E noequals ./show >/dev/null
+equal "125 for a wrong -E" 125 $?
+contains "--help" "usage: wirt-riscv64" "$(run --help)"
+contains "--version" "wirt-riscv64" "$(run --version)"
+contains "--stats" "guest instructions" "$(run --stats ./show)"
+contains "-strace shows calls" 'openat(AT_FDCWD, "/etc/wirt-test", O_RDONLY' "$(run -strace ./show)"
+contains "-strace shows results" "ENOENT (No such file or directory)" "$(run -strace ./show)"
+run --trace "$scratch/trace" ./show >/dev/null
+check "--trace" grep -q . "$scratch/trace"
+
+# The sysroot: absolute paths and absolute links lead below it, what is not there is the host's.
+mkdir -p root/etc root/links
+echo "from the sysroot" >root/etc/real
+ln -s /etc/real root/etc/wirt-test
+contains "-L: an absolute link stays below the sysroot" "|from the sysroot" "$(run -L root ./show)"
+contains "WIRT_RISCV64_L is its default" "|from the sysroot" "$(WIRT_RISCV64_L=root run ./show)"
+ln -sfn ../../../../../../etc/real root/etc/wirt-test
+contains "-L: .. does not lead out of it" "|from the sysroot" "$(run -L root ./show)"
+rm root/etc/wirt-test
+contains "-L: what is not below it is the host's" "|" "$(run -L root ./show)"
+
+# The file itself: no interpreter, no library.
+equal "wirt-riscv64 is static" "" "$(readelf -lW "$riscv64" | grep INTERP)$(readelf -dW "$riscv64" | grep NEEDED)"
+equal "no page of it is writable and executable" "" "$(readelf -lW "$riscv64" | grep -E 'RWE|STACK.* RWE')"
+finish
