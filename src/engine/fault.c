@@ -29,8 +29,8 @@ static bool in_cache(const struct engine *e, uint64_t rip)
            rip < (uint64_t)(uintptr_t)e->cache.rx + e->cache.used;
 }
 
-/* Where the interpreter goes on after a host fault. */
-static void leave_interpreter(struct cpu *cpu)
+/* Where the interpreter, or a helper, goes on after a host fault. */
+static void leave_c(struct cpu *cpu)
 {
     longjmp(*(jmp_buf *)cpu->p.fault_jmp, 1);
 }
@@ -42,17 +42,17 @@ bool engine_host_fault(struct cpu *cpu, siginfo_t *info, void *ucontext, uint64_
     uint64_t rip = (uint64_t)regs[REG_RIP];
     if (!atomic_load(&cpu->p.in_code))
         return false;
-    if (e->config.interpret) {
+    if (e->config.interpret || !in_cache(e, rip)) {
         if (!cpu->p.fault_jmp)
             return false;
         regs[REG_RDI] = (greg_t)(uintptr_t)cpu;
         regs[REG_RSP] =
             ((regs[REG_RSP] - 256) & ~(greg_t)15) - 8; /* as after a call; below the red zone */
-        regs[REG_RIP] = (greg_t)(uintptr_t)leave_interpreter;
+        regs[REG_RIP] = (greg_t)(uintptr_t)leave_c;
     } else {
         /* Translated code holds no lock, so guest_pc_of may take it. Registers are where the
          * convention has them: leave stores them as on any exit. */
-        if (!in_cache(e, rip) || !guest_pc_of(e, (const uint8_t *)(uintptr_t)rip, &cpu->pc))
+        if (!guest_pc_of(e, (const uint8_t *)(uintptr_t)rip, &cpu->pc))
             return false;
         regs[REG_RIP] = (greg_t)(uintptr_t)e->stubs.leave_trap;
     }

@@ -1,5 +1,6 @@
 /* What translated code calls. Handlers find all guest state in *cpu. */
 #include <immintrin.h>
+#include <setjmp.h>
 
 #include "engine/fp.h"
 #include "engine/internal.h"
@@ -132,5 +133,15 @@ uint64_t helper_atomic(struct cpu *cpu, uint64_t va, uint64_t value, uint64_t wh
 {
     struct ir_insn i = described(what);
     uint64_t old = 0;
-    return interp_atomic(cpu, &i, va, value, cpu->p.spill[SPILL_THIRD], &old) ? old : fail(cpu);
+    jmp_buf fault; /* without a TLB the access is the host's, and comes back here when it faults */
+    if (!cpu->tlb) {
+        cpu->p.fault_jmp = &fault;
+        if (setjmp(fault)) {
+            cpu->p.fault_jmp = NULL;
+            return fail(cpu);
+        }
+    }
+    bool done = interp_atomic(cpu, &i, va, value, cpu->p.spill[SPILL_THIRD], &old);
+    cpu->p.fault_jmp = NULL;
+    return done ? old : fail(cpu);
 }

@@ -2,15 +2,19 @@
 #include "engine/engine.h"
 #include "engine/interp.h"
 
-static void *locate(struct cpu *cpu, uint64_t va, unsigned size, bool load_only)
+/* Without a TLB the host's address 0 is one like others: the access to it faults. */
+static bool locate(struct cpu *cpu, uint64_t va, unsigned size, bool load_only, void **out)
 {
-    if (cpu->tlb)
-        return cpu->ops->atomic(cpu, va, size, load_only);
+    if (cpu->tlb) {
+        *out = cpu->ops->atomic(cpu, va, size, load_only);
+        return *out;
+    }
+    *out = (void *)(uintptr_t)va;
     if ((va & (size - 1)) == 0)
-        return (void *)(uintptr_t)va;
+        return true;
     cpu->trap.cause = load_only ? CAUSE_LOAD_MISALIGNED : CAUSE_STORE_MISALIGNED;
     cpu->trap.tval = va;
-    return NULL;
+    return false;
 }
 
 static uint64_t sign_extend(uint64_t value, unsigned size)
@@ -84,8 +88,8 @@ static bool store_conditional(struct cpu *cpu, uint64_t va, unsigned size, uint6
     *out = 1;
     if (reserved != va)
         return true;
-    void *p = locate(cpu, va, size, false);
-    if (!p)
+    void *p;
+    if (!locate(cpu, va, size, false, &p))
         return false;
     uint64_t expected = low_bytes(cpu->res_value, size);
     *out = exchange(p, size, expected, b) != expected;
@@ -98,8 +102,8 @@ bool interp_atomic(struct cpu *cpu, const struct ir_insn *i, uint64_t a, uint64_
     unsigned size = i->size;
     if (i->op == IR_SC)
         return store_conditional(cpu, a, size, b, out);
-    void *p = locate(cpu, a, size, i->op == IR_LR);
-    if (!p)
+    void *p;
+    if (!locate(cpu, a, size, i->op == IR_LR, &p))
         return false;
     uint64_t old = load_atomic(p, size);
     if (i->op == IR_LR) {
