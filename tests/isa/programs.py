@@ -70,6 +70,8 @@ class Generator:
         self.labels = 0
         self.base = self.r.choice(["x2", "x2", "x8", "x9", "x10", "x15", "x20", "x31"])
         self.busy = {"x0", self.base}  # registers that items must not write
+        if faults:
+            self.busy.add("x2")  # a stack pointer within the signal stack would be taken for it
         self.functions = []
         self.items = self.make_items()
         self.values = ([self.integer() for _ in range(32)], [self.float() for _ in range(32)])
