@@ -30,9 +30,10 @@ static void apply(struct hart *h, const struct fence *f)
         h->jumps_stale = true;
 }
 
-/* Lock held. */
+/* Lock held (and the machine's may be taken inside it). */
 static void serve_queue(struct hart *h)
 {
+    bool waited_for = h->n_queue;
     if (atomic_exchange(&h->flush_wanted, false)) {
         struct fence all = {.asid = NO_ASID};
         apply(h, &all);
@@ -47,6 +48,8 @@ static void serve_queue(struct hart *h)
     }
     h->n_drops = 0;
     atomic_store(&h->fence_done, h->fence_posted);
+    if (waited_for)
+        wake_waiters(h->m);
 }
 
 void hart_park(struct hart *h)
@@ -64,11 +67,8 @@ void hart_unpark(struct hart *h)
 void hart_serve(struct hart *h)
 {
     pthread_mutex_lock(&h->lock);
-    bool waited_for = h->n_queue;
     hart_unpark(h);
     pthread_mutex_unlock(&h->lock);
-    if (waited_for)
-        wake_waiters(h->m);
 }
 
 void hart_request_flush(struct hart *h)
