@@ -25,7 +25,6 @@ CROSS = "riscv64-linux-gnu-"
 MARCH = "rv64imafdc_zicsr_zifencei_zba_zbb_zbc_zbs"
 ENGINES = {
     "ir": [str(BUILD / "tests/isa/bare")],
-    "paged": [str(BUILD / "tests/engine-bare"), "--paged"],
     "interpret": [str(BUILD / "wirt-riscv64"), "--interpret"],
     "translate": [str(BUILD / "wirt-riscv64")],
     "paged-interpret": [str(BUILD / "tests/isa/paged"), "--interpret"],
