@@ -70,9 +70,7 @@ wait_for() {
 logged() { wirt logs "$1" 2>/dev/null | grep -qF -- "$2"; } # GUEST TEXT
 
 # machine_stat GUEST PATH: a number of the hypervisor's statistics, e.g. .memory.second_level_faults
-stat_of() { wirt stats --no-stream --json "$1" | jq -e ".[0]$2"; } # GUEST PATH, e.g. .cpu_us
-inspected() { wirt inspect "$1" | jq -r ".[0]$2"; }              # GUEST PATH, e.g. .status
-machine_stat() { wirt stats --no-stream --json "$1" | jq -e ".[0].machine$2"; }
+machine_stat() { wirt stats --no-stream --json "$1" | jq -e "[.. | .machine? // empty] | first | $2"; }
 
 need_root() { [ "$(id -u)" -eq 0 ] || { skip "$1" "needs root"; exit 0; }; }
 

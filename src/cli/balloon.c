@@ -23,6 +23,20 @@ struct request {
     bool json;
 };
 
+static int set_balloon(struct guest *g, const char *text, struct error **err)
+{
+    uint64_t size;
+    if (parse_size(text, "SIZE", &size, err) < 0)
+        return -1;
+    if (size > g->spec.limits.memory)
+        return error_set(err, 0, "SIZE %s: the machine has only %llu bytes", text,
+                         (unsigned long long)g->spec.limits.memory);
+    json_object *request = control_request("balloon");
+    json_put_int(request, "bytes", (int64_t)size);
+    AUTO_JSON *answer = guest_machine_request(g, request, err);
+    return answer ? 0 : -1;
+}
+
 static int balloon_one(struct guest *g, void *arg, struct error **err)
 {
     struct request *r = arg;
@@ -31,29 +45,19 @@ static int balloon_one(struct guest *g, void *arg, struct error **err)
                          "only a machine has a balloon; a %s's memory is limited with wirt "
                          "update --memory",
                          wall_name(g->spec.wall));
-    json_object *request = control_request("balloon");
-    if (r->size) {
-        uint64_t size;
-        if (parse_size(r->size, "SIZE", &size, err) < 0) {
-            json_object_put(request);
-            return -1;
-        }
-        if (size > g->spec.limits.memory) {
-            json_object_put(request);
-            return error_set(err, 0, "SIZE %s: the machine has only %llu bytes", r->size,
-                             (unsigned long long)g->spec.limits.memory);
-        }
-        json_put_int(request, "size", (int64_t)size);
-    }
-    AUTO_JSON *answer = guest_machine_request(g, request, err);
-    if (!answer)
+    if (r->size && set_balloon(g, r->size, err) < 0)
         return -1;
-    json_object_object_del(answer, "ok");
+    AUTO_JSON *stats = guest_machine_request(g, control_request("stats"), err);
+    json_object *balloon = json_get_obj(stats, "balloon");
+    if (!stats)
+        return -1;
+    if (!balloon)
+        return error_set(err, 0, "the machine has no balloon");
     if (r->json) {
-        cli_print_json(answer);
+        cli_print_json(balloon);
         return 0;
     }
-    json_object_object_foreach(answer, key, value)
+    json_object_object_foreach(balloon, key, value)
         printf("%-16s %s\n", key, json_object_get_string(value));
     return 0;
 }

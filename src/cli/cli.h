@@ -15,6 +15,7 @@
 
 struct cli {
     const char *root; /* --root; NULL: the default */
+    char **argv;      /* main's */
 };
 
 /* A verb: argv[0] is its name. Answers the exit status. */

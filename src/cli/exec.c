@@ -25,6 +25,7 @@ static const struct cli_usage usage = {
 struct request {
     struct wall_exec x;
     bool interactive;
+    char **argv;
     int status;
 };
 
@@ -39,6 +40,8 @@ static int exec_one(struct guest *g, void *arg, struct error **err)
         return error_set(err, 0,
                          "a machine's programs are its own kernel's: nothing can be started "
                          "in it from here; use its terminal (wirt attach)");
+    if (g->spec.wall == WALL_CONTAINER && wall_protect_self(r->argv, err) < 0)
+        return -1;
     if (!r->interactive && !r->x.tty && !freopen("/dev/null", "r", stdin))
         return error_set(err, errno, "/dev/null");
     if (wall->exec(g, &r->x, &r->status, err) == 0)
@@ -53,7 +56,7 @@ static int exec_one(struct guest *g, void *arg, struct error **err)
 int verb_exec(struct cli *cli, int argc, char **argv)
 {
     struct cli_parser p;
-    struct request r = {.status = EXIT_WIRT};
+    struct request r = {.status = EXIT_WIRT, .argv = cli->argv};
     r.x.env = xcalloc(1, sizeof *r.x.env);
     int c, status;
     cli_parser_init(&p, &usage, argc, argv, true);

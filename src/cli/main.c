@@ -50,7 +50,7 @@ static int misuse(const char *what, const char *word)
 
 int main(int argc, char **argv)
 {
-    struct cli cli = {0};
+    struct cli cli = {.argv = argv};
     int i = 1;
     log_init("wirt", LOG_INFO);
     /* Options in front of the verb; few enough to be looked at by hand. */

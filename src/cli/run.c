@@ -303,8 +303,8 @@ static int run_parsed(struct cli *cli, struct run *r)
         cli_misuse(&r->p, "%s", error_text(r->err));
         return status_of_error(r->err);
     }
-    if (!wall_of(r->spec.wall))
-        return cli_misuse(&r->p, "--as %s: not in this build", wall_name(r->spec.wall));
+    if (r->spec.wall == WALL_CONTAINER && wall_protect_self(cli->argv, &r->err) < 0)
+        return cli_fail(r->err);
     if (wall_of(r->spec.wall)->check(&r->spec, &r->err) < 0)
         return cli_misuse(&r->p, "%s", error_text(r->err));
     struct store store;

@@ -65,20 +65,27 @@ static double cpu_percent(struct view *v, const char *id, int64_t cpu_us)
     return percent;
 }
 
-/* Every number the machine counts, as one line: what there is is its business. */
-static void print_machine(json_object *m)
+/* Every number the machine counts, a line for each group of them: what there is is its business. */
+static void print_machine(const char *name, json_object *m)
 {
     bool any = false;
     json_object_object_foreach(m, key, value)
     {
-        if (!json_object_is_type(value, json_type_int) &&
-            !json_object_is_type(value, json_type_double))
+        if (!json_object_is_type(value, json_type_int) || !json_object_get_uint64(value))
             continue;
-        printf("%s%s %s", any ? ", " : "              ", key, json_object_get_string(value));
+        if (!any)
+            printf("    %-20s", name);
+        printf("%s %s", key, json_object_get_string(value));
+        printf(" ");
         any = true;
     }
     if (any)
         printf("\n");
+    json_object_object_foreach(m, group, inner)
+    {
+        if (json_object_is_type(inner, json_type_object))
+            print_machine(group, inner);
+    }
 }
 
 static void print_row(struct guest *g, json_object *s, struct view *v)
@@ -96,7 +103,7 @@ static void print_row(struct guest *g, json_object *s, struct view *v)
            memory, max, (long long)json_get_int(s, "pids", 0));
     json_object *m = json_get_obj(s, "machine");
     if (m)
-        print_machine(m);
+        print_machine("machine", m);
 }
 
 static int one_guest(struct guest *g, struct view *v, json_object *array, struct error **err)

@@ -168,16 +168,9 @@ static json_object *id_mapping(unsigned host)
     return a;
 }
 
-static json_object *resources(const struct guest_limits *l, bool rootless)
+json_object *container_resources(const struct guest_limits *l)
 {
     json_object *o = json_object_new_object();
-    if (!rootless) {
-        json_object *a = json_object_new_array(), *d = json_object_new_object();
-        json_put_bool(d, "allow", false);
-        json_put_str(d, "access", "rwm");
-        json_object_array_add(a, d);
-        json_object_object_add(o, "devices", a);
-    }
     if (l->memory) {
         json_object *m = json_object_new_object();
         json_put_int(m, "limit", (int64_t)l->memory);
@@ -195,6 +188,16 @@ static json_object *resources(const struct guest_limits *l, bool rootless)
         json_object_object_add(o, "pids", p);
     }
     return o;
+}
+
+/* No device but the standard ones, which the container layer allows by itself. */
+static void refuse_devices(json_object *resources)
+{
+    json_object *a = json_object_new_array(), *d = json_object_new_object();
+    json_put_bool(d, "allow", false);
+    json_put_str(d, "access", "rwm");
+    json_object_array_add(a, d);
+    json_object_object_add(resources, "devices", a);
 }
 
 /* Calls that speak to the kernel as a whole and not to the container's part of it. Most of them ask
@@ -260,7 +263,10 @@ static json_object *linux_part(const struct guest *g, bool rootless)
     }
     AUTO_FREE char *cgroup = xasprintf("/wirt/%s", g->id);
     json_put_str(o, "cgroupsPath", cgroup);
-    json_object_object_add(o, "resources", resources(&s->limits, rootless));
+    json_object *r = container_resources(&s->limits);
+    if (!rootless)
+        refuse_devices(r);
+    json_object_object_add(o, "resources", r);
     json_object_object_add(o, "seccomp", seccomp());
     json_object_object_add(o, "maskedPaths",
                            WORDS("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys",

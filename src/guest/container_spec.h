@@ -17,4 +17,7 @@ char **container_command(const struct guest_spec *s, char *const *command, char 
 /* config.json. emulator: host path of wirt-riscv64, or NULL when the root is native. */
 json_object *container_spec(const struct guest *g, const char *emulator, struct error **err);
 
+/* linux.resources for limits that are not 0. */
+json_object *container_resources(const struct guest_limits *l);
+
 #endif

@@ -12,8 +12,7 @@
  *   pause, resume
  *   update    memory, cpuMillis, pids         (0 or absent: unchanged)
  *   stats                                     cpu_us, memory, memory_max, pids, machine
- *   balloon   size: bytes the guest may keep; absent: only asks   target, actual
- *   machine   request: object                 answer: the machine wall's own
+ *   machine   request: object                 answer: the machine's (machine/control.h)
  *   attach    stdin: bool                     then frames, both ways
  *
  * A frame is a type byte, a little-endian 32-bit length of at most FRAME_MAX, and that many bytes.

@@ -82,6 +82,12 @@ int guest_save(struct guest *g, struct error **err)
     return write_json_at(g->dirfd, "state.json", o, err);
 }
 
+int guest_save_config(struct guest *g, struct error **err)
+{
+    AUTO_JSON *o = spec_to_json(&g->spec);
+    return write_json_at(g->dirfd, "config.json", o, err);
+}
+
 static void set_damaged(struct guest *g, const char *why)
 {
     g->status = GUEST_DAMAGED;
@@ -139,9 +145,8 @@ struct guest *guest_create(struct store *s, const char *name, struct guest_spec 
     *spec = (struct guest_spec){0};
     g->monitor = proc_identify(getpid());
     g->created_ns = realtime_ns();
-    AUTO_JSON *o = spec_to_json(&g->spec);
-    if (store_take_name(s, name, id, &g->name, err) < 0 ||
-        write_json_at(g->dirfd, "config.json", o, err) < 0 || guest_save(g, err) < 0) {
+    if (store_take_name(s, name, id, &g->name, err) < 0 || guest_save_config(g, err) < 0 ||
+        guest_save(g, err) < 0) {
         guest_remove(g, NULL);
         guest_free(g);
         return NULL;

@@ -47,6 +47,9 @@ void guest_refresh(struct guest *g);
 
 int guest_save(struct guest *g, struct error **err);
 
+/* Writes config.json again after the wall has filled something in. */
+int guest_save_config(struct guest *g, struct error **err);
+
 /* Removes folder and name. */
 int guest_remove(struct guest *g, struct error **err);
 

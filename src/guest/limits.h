@@ -1,6 +1,5 @@
-/* The control group around a workload that is a plain process: the process wall's and the machine
- * wall's. It is made when a limit is asked for; without one there is none, and what the guest uses
- * is read from /proc. */
+/* The control group around a process wall's workload. It is made when a limit is asked for; without
+ * one there is none, and what the guest uses is read from /proc. */
 #ifndef WIRT_GUEST_LIMITS_H
 #define WIRT_GUEST_LIMITS_H
 
@@ -21,6 +20,9 @@ int limits_freeze(struct guest *g, bool frozen, struct error **err);
 int limits_update(struct guest *g, pid_t pid, const struct guest_limits *l, struct error **err);
 
 int limits_stats(struct guest *g, pid_t pid, struct wall_stats *out, struct error **err);
+
+/* Reads the numbers out of statistics in the shape of runc's `events --stats`. */
+void limits_read_stats(json_object *s, struct wall_stats *out);
 
 /* Kills what is left in the group and removes it. */
 int limits_remove(struct guest *g, struct error **err);

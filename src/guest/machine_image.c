@@ -41,7 +41,12 @@ static const char outer_script[] =
     "    done\n"
     "    [ -s $root/etc/resolv.conf ] || cp /etc/resolv.conf $root/etc/ 2>/dev/null\n"
     "fi\n"
-    "chroot $root /.wirt/busybox sh /.wirt/inner\n";
+    "chroot $root /.wirt/busybox sh /.wirt/inner\n"
+    "status=$?\n"
+    "sync\n"
+    /* The board's test device ends the machine with a status. */
+    "[ $status -eq 0 ] || devmem 0x100000 32 $((status << 16 | 0x3333))\n"
+    "poweroff -f\n";
 
 /* Runs in the guest's root, with busybox's shell: the root may have none. The command is looked up
  * by the same rules and answered with the same 126 and 127 as behind the other walls. */
@@ -71,24 +76,29 @@ static void inner_script(struct str *s, const struct guest_spec *spec,
     str_printf(s, "\nset --");
     for (char *const *c = spec->command; *c; c++) {
         str_printf(s, " ");
-        quote(s, *c);
+        if (spec->program && c == spec->command) {
+            const char *slash = strrchr(spec->program, '/');
+            str_printf(s, "/bin/");
+            quote(s, slash ? slash + 1 : spec->program);
+        } else {
+            quote(s, *c);
+        }
     }
     /* Busybox's shell would take one of its own applets for a command that is not there. */
-    str_printf(
-        s,
-        "\ncase $1 in\n*/*) p=$1 ;;\n"
-        "*) p=; IFS=:; for d in $PATH; do [ -x \"$d/$1\" ] && p=$d/$1 && break; done; "
-        "unset IFS ;;\nesac\n"
-        "[ -n \"$p\" ] && [ -e \"$p\" ] || { echo \"wirt: $1: not found\" >&2; exit 127; }\n"
-        "[ -x \"$p\" ] && [ -f \"$p\" ] || { echo \"wirt: $1: not executable\" >&2; exit 126; }\n"
-        "shift\n");
+    str_printf(s, "\ncase $1 in\n*/*) p=$1 ;;\n"
+                  "*) p=; IFS=:; for d in $PATH; do [ -x \"$d/$1\" ] && p=$d/$1 && break; done; "
+                  "unset IFS ;;\nesac\n"
+                  "[ -n \"$p\" ] && [ -e \"$p\" ] || "
+                  "{ echo \"wirt: command $1: not found\"; exit 127; }\n"
+                  "[ -x \"$p\" ] && [ -f \"$p\" ] || "
+                  "{ echo \"wirt: command $1: not executable\"; exit 126; }\n"
+                  "shift\n");
     if (user->uid || user->gid)
-        str_printf(s, "set -- /.wirt/busybox setuidgid %u:%u \"$p\" \"$@\"\np=$1; shift\n",
+        str_printf(s,
+                   "set -- -S -p /.wirt/none -c %u:%u -x \"$p\" -- \"$@\"\n"
+                   "p=/.wirt/start-stop-daemon\nln -s busybox $p\n",
                    user->uid, user->gid);
-    if (spec->tty)
-        str_printf(s, "exec $b setsid -c \"$p\" \"$@\"\n");
-    else
-        str_printf(s, "exec \"$p\" \"$@\"\n");
+    str_printf(s, spec->tty ? "exec $b setsid -c \"$p\" \"$@\"\n" : "exec \"$p\" \"$@\"\n");
 }
 
 static int add_guest_root(struct cpio *c, const struct guest_spec *s, struct error **err)

@@ -156,8 +156,6 @@ static int op_machine(struct client *c, json_object *req, json_object *ans, stru
     struct monitor *m = c->m;
     if (m->g->spec.wall != WALL_MACHINE)
         return error_set(err, 0, "the guest is a %s: only a machine has this", m->wall->name);
-    if (m->g->status == GUEST_PAUSED)
-        return error_set(err, 0, "the guest is paused: resume it first");
     json_object *r = json_get_obj(req, "request");
     if (!r)
         return error_set(err, 0, "request: must be an object");

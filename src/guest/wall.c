@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "container/container.h"
 
 const struct wall *wall_of(enum wall_kind kind)
 {
@@ -18,17 +19,30 @@ const struct wall *wall_of(enum wall_kind kind)
     }
 }
 
+/* Where the program is from, for the run of itself that wall_protect_self starts: that one is on a
+ * mount of its own, and /proc/self/exe has no path then. */
+#define FOLDER_VARIABLE "WIRT_FOLDER"
+
 static char *own_folder(void)
 {
     char buf[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", buf, sizeof buf - 1);
-    if (n <= 0)
-        return xstrdup("/usr/bin");
-    buf[n] = '\0';
+    buf[n > 0 ? n : 0] = '\0';
     char *slash = strrchr(buf, '/');
-    if (slash && slash != buf)
-        *slash = '\0';
+    if (!slash || slash == buf) {
+        const char *known = getenv(FOLDER_VARIABLE);
+        return xstrdup(known ? known : "/usr/bin");
+    }
+    *slash = '\0';
     return xstrdup(buf);
+}
+
+int wall_protect_self(char **argv, struct error **err)
+{
+    AUTO_FREE char *folder = own_folder();
+    if (setenv(FOLDER_VARIABLE, folder, 1) < 0)
+        return error_set(err, errno, "setenv");
+    return container_protect_binary(argv, err);
 }
 
 char *wall_helper(const char *name, struct error **err)

@@ -67,11 +67,15 @@ struct wall {
     int (*cleanup)(struct guest *g, struct workload *w, struct error **err);
 };
 
-extern const struct wall wall_container __attribute__((weak)), wall_process, wall_machine;
+extern const struct wall wall_container, wall_process, wall_machine;
 
 const struct wall *wall_of(enum wall_kind kind);
 
 /* ---- help for the walls ---- */
+
+/* Before a process of ours goes into a container: makes sure that the container cannot write to our
+ * own file (container/container.h). May execute the program again, with the same argv. */
+int wall_protect_self(char **argv, struct error **err);
 
 /* $PATH in a guest unless the user gives another: docker's. */
 #define WALL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

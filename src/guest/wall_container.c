@@ -18,12 +18,7 @@
 
 static int check(struct guest_spec *s, struct error **err)
 {
-    if (s->program)
-        return error_set(err, 0,
-                         "%s is a program: a container needs a root file system; use --as "
-                         "process",
-                         s->image);
-    if (!s->rootfs)
+    if (!s->rootfs && !s->program)
         return error_set(err, 0, "a container needs a root file system");
     if (s->network == NETWORK_NAT)
         return error_set(err, 0, "--network nat: a container has the host's network or none");
@@ -52,25 +47,39 @@ static int check(struct guest_spec *s, struct error **err)
     return 0;
 }
 
+/* The container layer keeps its state inside the guest's folder. */
 static char *oci_root(const struct guest *g)
 {
     return xasprintf("%s/oci", g->dir);
 }
 
-static int write_bundle(struct guest *g, struct error **err)
+/* A single program becomes a root file system of nothing but it, and of what a container always
+ * has. */
+static int program_root(struct guest *g, struct error **err)
 {
-    AUTO_FREE char *emulator = NULL;
-    if (g->spec.foreign && !(emulator = wall_helper("wirt-riscv64", err)))
+    struct guest_spec *s = &g->spec;
+    const char *slash = strrchr(s->program, '/');
+    AUTO_FREE char *root = xasprintf("%s/rootfs", g->dir);
+    AUTO_FREE char *bin = xasprintf("%s/bin", root);
+    AUTO_FREE char *inside = xasprintf("/bin/%s", slash ? slash + 1 : s->program);
+    AUTO_FREE char *place = xasprintf("%s%s", root, inside);
+    if (mkdir_all(bin, 0755, err) < 0)
         return -1;
-    AUTO_JSON *o = container_spec(g, emulator, err);
-    if (!o)
-        return -1;
-    AUTO_FREE char *bundle = xasprintf("%s/bundle", g->dir);
-    AUTO_FREE char *path = xasprintf("%s/config.json", bundle);
-    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_NOSLASHESCAPE);
-    if (mkdir_all(bundle, 0700, err) < 0)
-        return -1;
-    return replace_file_at(AT_FDCWD, path, text, strlen(text), 0600, err);
+    AUTO_CLOSE int from = open(s->program, O_RDONLY | O_CLOEXEC);
+    AUTO_CLOSE int to = open(place, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+    if (from < 0 || to < 0)
+        return error_set(err, errno, "copy %s into a root file system", s->program);
+    char buf[65536];
+    ssize_t n;
+    while ((n = read_full(from, buf, sizeof buf)) > 0)
+        if (write_all(to, buf, (size_t)n) < 0)
+            return error_set(err, errno, "write %s", place);
+    if (n < 0)
+        return error_set(err, errno, "read %s", s->program);
+    s->rootfs = STEAL_PTR(root);
+    free(s->command[0]);
+    s->command[0] = STEAL_PTR(inside);
+    return guest_save_config(g, err);
 }
 
 /* The terminal's master out of a message with one descriptor. */
@@ -129,9 +138,16 @@ static void streams_leave(struct streams *s)
 static int create(struct guest *g, const struct wall_stdio *io, int console, pid_t *pid,
                   struct error **err)
 {
+    const struct guest_spec *spec = &g->spec;
     AUTO_FREE char *root = oci_root(g);
-    AUTO_FREE char *bundle = xasprintf("%s/bundle", g->dir);
-    struct container_options o = {.root = root, .bundle = bundle, .console_fd_out = console};
+    AUTO_FREE char *emulator = NULL;
+    if (spec->foreign && !(emulator = wall_helper("wirt-riscv64", err)))
+        return -1;
+    AUTO_JSON *config = container_spec(g, emulator, err);
+    if (!config)
+        return -1;
+    struct container_options o = {
+        .root = root, .bundle = g->dir, .spec = config, .console_fd_out = console};
     struct streams streams;
     int r = streams_enter(&streams, io, err);
     if (r == 0)
@@ -147,7 +163,7 @@ static int create(struct guest *g, const struct wall_stdio *io, int console, pid
 static int start(struct guest *g, const struct wall_stdio *io, struct workload *w,
                  struct error **err)
 {
-    if (write_bundle(g, err) < 0)
+    if (g->spec.program && !g->spec.rootfs && program_root(g, err) < 0)
         return -1;
     int sv[2] = {-1, -1};
     if (g->spec.tty && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
@@ -196,12 +212,44 @@ static int resume_container(struct guest *g, struct workload *w, struct error **
 static int update(struct guest *g, struct workload *w, const struct guest_limits *l,
                   struct error **err)
 {
-    return limits_update(g, w->id.pid, l, err);
+    AUTO_FREE char *root = oci_root(g);
+    AUTO_JSON *resources = container_resources(l);
+    return container_update(root, g->id, resources, err);
 }
 
 static int stats(struct guest *g, struct workload *w, struct wall_stats *out, struct error **err)
 {
-    return limits_stats(g, w->id.pid, out, err);
+    AUTO_FREE char *root = oci_root(g);
+    AUTO_JSON *s = container_stats(root, g->id, err);
+    if (!s)
+        return -1;
+    limits_read_stats(s, out);
+    return 0;
+}
+
+static int exec(struct guest *g, const struct wall_exec *x, int *status, struct error **err)
+{
+    const struct guest_spec *s = &g->spec;
+    AUTO_FREE char *root = oci_root(g);
+    const char *workdir = x->workdir ? x->workdir : s->workdir;
+    struct rootfs_user u;
+    if (rootfs_lookup_user(s->rootfs, x->user ? x->user : s->user, &u, err) < 0)
+        return -1;
+    char **env = wall_environment(s, u.home, x->env);
+    free(u.home);
+    char **args = container_command(s, x->command, env, workdir, err);
+    AUTO_FREE char *user = xasprintf("%u:%u", u.uid, u.gid);
+    struct exec_options o = {.root = root,
+                             .args = (const char *const *)args,
+                             .env = (const char *const *)env,
+                             .cwd = workdir,
+                             .user = user,
+                             .console_fd_out = -1,
+                             .tty = x->tty};
+    int r = args ? container_exec(g->id, &o, status, err) : -1;
+    strv_free(args);
+    strv_free(env);
+    return r;
 }
 
 static int cleanup(struct guest *g, struct workload *w, struct error **err)
@@ -223,5 +271,6 @@ const struct wall wall_container = {
     .resume = resume_container,
     .update = update,
     .stats = stats,
+    .exec = exec,
     .cleanup = cleanup,
 };

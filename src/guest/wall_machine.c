@@ -13,7 +13,6 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "guest/control.h"
-#include "guest/limits.h"
 #include "guest/machine_image.h"
 #include "guest/spawn.h"
 #include "image/rootfs.h"
@@ -173,8 +172,7 @@ static int start(struct guest *g, const struct wall_stdio *io, struct workload *
     AUTO_JSON *config = machine_config_json(s, initrd);
     const char *text = json_object_to_json_string_ext(config, JSON_C_TO_STRING_NOSLASHESCAPE);
     AUTO_FREE char *path = xasprintf("%s/machine.json", g->dir);
-    if (replace_file_at(g->dirfd, "machine.json", text, strlen(text), 0600, err) < 0 ||
-        limits_create(g, err) < 0)
+    if (replace_file_at(g->dirfd, "machine.json", text, strlen(text), 0600, err) < 0)
         return -1;
     int sv[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
@@ -218,9 +216,10 @@ static int machine_op(struct workload *w, const char *op, struct error **err)
     return answer ? 0 : -1;
 }
 
+/* The power button when the board has one, else the plug. */
 static int ask_to_stop(struct guest *g, struct workload *w, struct error **err)
 {
-    return machine_op(w, "powerdown", err);
+    return machine_op(w, "powerdown", NULL) == 0 ? 0 : machine_op(w, "stop", err);
 }
 
 /* A computer knows no signals: those that ask a process to end end it, others are refused. */
@@ -245,12 +244,12 @@ static int send_signal(struct guest *g, struct workload *w, int sig, struct erro
 
 static int pause_machine(struct guest *g, struct workload *w, struct error **err)
 {
-    return proc_signal(w->pidfd, SIGSTOP) < 0 ? error_set(err, errno, "stop the machine") : 0;
+    return machine_op(w, "pause", err);
 }
 
 static int resume_machine(struct guest *g, struct workload *w, struct error **err)
 {
-    return proc_signal(w->pidfd, SIGCONT) < 0 ? error_set(err, errno, "continue the machine") : 0;
+    return machine_op(w, "resume", err);
 }
 
 static int update(struct guest *g, struct workload *w, const struct guest_limits *l,
@@ -263,15 +262,15 @@ static int update(struct guest *g, struct workload *w, const struct guest_limits
 
 static int stats(struct guest *g, struct workload *w, struct wall_stats *out, struct error **err)
 {
-    if (limits_stats(g, w->id.pid, out, err) < 0)
-        return -1;
+    struct proc_usage u = proc_tree_usage(w->id.pid);
+    out->cpu_us = u.cpu_us;
+    out->memory = u.rss;
+    out->pids = u.processes;
     out->memory_max = g->spec.limits.memory;
-    if (g->status == GUEST_RUNNING) {
-        AUTO_JSON *request = control_request("stats");
-        out->machine = machine_request(w, request, NULL);
-        if (out->machine)
-            json_object_object_del(out->machine, "ok");
-    }
+    AUTO_JSON *request = control_request("stats");
+    out->machine = machine_request(w, request, NULL);
+    if (out->machine)
+        json_object_object_del(out->machine, "ok");
     return 0;
 }
 
@@ -279,7 +278,7 @@ static int cleanup(struct guest *g, struct workload *w, struct error **err)
 {
     if (unlinkat(g->dirfd, "initrd", 0) < 0 && errno != ENOENT)
         return error_set(err, errno, "remove %s/initrd", g->dir);
-    return limits_remove(g, err);
+    return 0;
 }
 
 const struct wall wall_machine = {

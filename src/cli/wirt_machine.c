@@ -1,0 +1,128 @@
+/* wirt-machine: one machine in a process of its own. `wirt run --as machine` starts it; the option
+ * file it writes is the only input. Its uart is standard input and output. */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "guest/json.h"
+#include "machine/machine.h"
+
+#define EXIT_WIRT      125
+#define MAX_CONFIG     (1u << 20)
+#define MAX_LIST       64u
+#define CONTROL_FD_MAX 1024
+
+static const char usage[] =
+    "usage: wirt-machine --config FILE [--control FD]\n"
+    "Runs the machine that FILE, a JSON object, describes; `wirt run --as machine` writes it.\n"
+    "Members: kernel, initrd, append, firmware, memory (bytes), harts, disks [{path, readonly}],\n"
+    "network, forwards [{hostAddress, hostPort, guestPort, udp}], hostname, interpret, stats, "
+    "trace.\n"
+    "FD is a connected stream socket for requests.\n";
+
+static unsigned disks_from_json(json_object *a, struct machine_disk *out)
+{
+    unsigned n = 0;
+    for (size_t i = 0; a && i < json_object_array_length(a) && n < MAX_LIST; i++) {
+        json_object *d = json_object_array_get_idx(a, i);
+        const char *path = json_get_str(d, "path", NULL);
+        if (path)
+            out[n++] = (struct machine_disk){path, json_get_bool(d, "readonly", false)};
+    }
+    return n;
+}
+
+static unsigned forwards_from_json(json_object *a, struct machine_forward *out)
+{
+    unsigned n = 0;
+    for (size_t i = 0; a && i < json_object_array_length(a) && n < MAX_LIST; i++) {
+        json_object *f = json_object_array_get_idx(a, i);
+        out[n++] = (struct machine_forward){
+            .host_addr = (uint32_t)json_get_int(f, "hostAddress", 0),
+            .host_port = (uint16_t)json_get_int(f, "hostPort", 0),
+            .guest_port = (uint16_t)json_get_int(f, "guestPort", 0),
+            .udp = json_get_bool(f, "udp", false),
+        };
+    }
+    return n;
+}
+
+static int run(json_object *o, int control)
+{
+    struct machine_disk disks[MAX_LIST];
+    struct machine_forward forwards[MAX_LIST];
+    int64_t memory = json_get_int(o, "memory", 0), harts = json_get_int(o, "harts", 0);
+    if (memory <= 0 || harts <= 0 || harts > UINT32_MAX) {
+        log_error("memory and harts must be given, more than 0");
+        return EXIT_WIRT;
+    }
+    struct machine_config c = {
+        .kernel = json_get_str(o, "kernel", NULL),
+        .initrd = json_get_str(o, "initrd", NULL),
+        .append = json_get_str(o, "append", NULL),
+        .firmware = json_get_str(o, "firmware", NULL),
+        .memory = (uint64_t)memory,
+        .harts = (unsigned)harts,
+        .disks = disks,
+        .n_disks = disks_from_json(json_get_arr(o, "disks"), disks),
+        .network = json_get_bool(o, "network", false),
+        .forwards = forwards,
+        .n_forwards = forwards_from_json(json_get_arr(o, "forwards"), forwards),
+        .hostname = json_get_str(o, "hostname", NULL),
+        .interpret = json_get_bool(o, "interpret", false),
+        .trace = json_get_str(o, "trace", NULL),
+        .console_in = STDIN_FILENO,
+        .console_out = STDOUT_FILENO,
+        .control = control,
+    };
+    struct machine_result result;
+    ERROR_CLEANUP err = NULL;
+    if (machine_run(&c, &result, &err) < 0) {
+        log_error("%s", error_text(err));
+        return EXIT_WIRT;
+    }
+    return result.status;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"control", required_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    const char *config = NULL;
+    uint64_t control = UINT64_MAX;
+    ERROR_CLEANUP err = NULL;
+    log_init("wirt-machine", LOG_INFO);
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == 'h') {
+            printf("%s", usage);
+            return 0;
+        }
+        if (c == 'c') {
+            config = optarg;
+        } else if (c != 'f' || parse_u64(optarg, "--control", &control, &err) < 0 ||
+                   control > CONTROL_FD_MAX) {
+            log_error("--control must be the number of an open descriptor (wirt-machine --help)");
+            return EXIT_WIRT;
+        }
+    }
+    if (!config || optind != argc) {
+        log_error("takes --config FILE (wirt-machine --help)");
+        return EXIT_WIRT;
+    }
+    AUTO_JSON *o = json_read_file_at(AT_FDCWD, config, MAX_CONFIG, &err);
+    if (!o) {
+        log_error("--config: %s", error_text(err));
+        return EXIT_WIRT;
+    }
+    return run(o, control == UINT64_MAX ? -1 : (int)control);
+}
