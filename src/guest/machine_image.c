@@ -45,7 +45,9 @@ static const char outer_script[] =
     "status=$?\n"
     "sync\n"
     /* The board's test device ends the machine with a status. */
-    "[ $status -eq 0 ] || devmem 0x100000 32 $((status << 16 | 0x3333))\n"
+    "value=0x5555\n"
+    "[ $status -eq 0 ] || value=$((status << 16 | 0x3333))\n"
+    "devmem 0x100000 32 $value\n"
     "poweroff -f\n";
 
 /* Runs in the guest's root, with busybox's shell: the root may have none. The command is looked up
@@ -93,6 +95,14 @@ static void inner_script(struct str *s, const struct guest_spec *spec,
                   "[ -x \"$p\" ] && [ -f \"$p\" ] || "
                   "{ echo \"wirt: command $1: not executable\"; exit 126; }\n"
                   "shift\n");
+    /* Busybox asks for a user that is listed; the root file system is a copy in memory. */
+    if (user->uid || user->gid)
+        str_printf(s,
+                   "$b grep -qs '^[^:]*:[^:]*:%u:' /etc/passwd || "
+                   "echo 'wirt-user:x:%u:%u::/:/bin/sh' >>/etc/passwd\n"
+                   "$b grep -qs '^[^:]*:[^:]*:%u:' /etc/group || "
+                   "echo 'wirt-group:x:%u:' >>/etc/group\n",
+                   user->uid, user->uid, user->gid, user->gid, user->gid);
     if (user->uid || user->gid)
         str_printf(s,
                    "set -- -S -p /.wirt/none -c %u:%u -x \"$p\" -- \"$@\"\n"

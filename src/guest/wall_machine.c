@@ -119,7 +119,7 @@ static char *command_line(const struct guest_spec *s)
     STR_CLEANUP a = {0};
     str_printf(&a, "console=ttyS0");
     if (boots_image(s)) {
-        str_printf(&a, " quiet loglevel=3 " MACHINE_IMAGE_RUN);
+        str_printf(&a, " quiet loglevel=0 " MACHINE_IMAGE_RUN);
     } else {
         if (s->n_disks && !(s->append && strstr(s->append, "root=")))
             str_printf(&a, " root=/dev/vda");
