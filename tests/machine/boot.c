@@ -1,10 +1,13 @@
 /* machine-boot: runs a machine from the command line, without the CLI, for the machine's tests.
  *
  *   machine-boot [--kernel F] [--firmware F] [--initrd F] [--append S] [--memory SIZE] [--harts N]
- *                [--disk F] [--network] [--interpret] [--trace F] [--control FD] */
+ *                [--disk F[,ro]] [--network] [--forward ADDRESS:HOST-PORT:GUEST-PORT[/udp]]
+ *                [--interpret] [--trace F] [--control FD] */
+#include <arpa/inet.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -41,19 +44,55 @@ enum {
     OPT_NETWORK,
     OPT_INTERPRET,
     OPT_TRACE,
-    OPT_CONTROL
+    OPT_CONTROL,
+    OPT_FORWARD
 };
 
-static const struct option options[] = {
-    {"kernel", 1, NULL, OPT_KERNEL},       {"firmware", 1, NULL, OPT_FIRMWARE},
-    {"initrd", 1, NULL, OPT_INITRD},       {"append", 1, NULL, OPT_APPEND},
-    {"memory", 1, NULL, OPT_MEMORY},       {"harts", 1, NULL, OPT_HARTS},
-    {"disk", 1, NULL, OPT_DISK},           {"network", 0, NULL, OPT_NETWORK},
-    {"interpret", 0, NULL, OPT_INTERPRET}, {"trace", 1, NULL, OPT_TRACE},
-    {"control", 1, NULL, OPT_CONTROL},     {0}};
+static const struct option options[] = {{"kernel", 1, NULL, OPT_KERNEL},
+                                        {"firmware", 1, NULL, OPT_FIRMWARE},
+                                        {"initrd", 1, NULL, OPT_INITRD},
+                                        {"append", 1, NULL, OPT_APPEND},
+                                        {"memory", 1, NULL, OPT_MEMORY},
+                                        {"harts", 1, NULL, OPT_HARTS},
+                                        {"disk", 1, NULL, OPT_DISK},
+                                        {"network", 0, NULL, OPT_NETWORK},
+                                        {"interpret", 0, NULL, OPT_INTERPRET},
+                                        {"trace", 1, NULL, OPT_TRACE},
+                                        {"control", 1, NULL, OPT_CONTROL},
+                                        {"forward", 1, NULL, OPT_FORWARD},
+                                        {0}};
 
-static int parse(int argc, char **argv, struct machine_config *c, struct machine_disk *disks,
-                 struct error **err)
+#define MAX_DISKS    4
+#define MAX_FORWARDS 4
+
+static struct machine_disk disks[MAX_DISKS];
+static struct machine_forward forwards[MAX_FORWARDS];
+
+static void add_disk(struct machine_config *c, char *text)
+{
+    bool readonly = str_ends(text, ",ro");
+    if (readonly)
+        text[strlen(text) - 3] = '\0';
+    if (c->n_disks < MAX_DISKS)
+        disks[c->n_disks++] = (struct machine_disk){.path = text, .readonly = readonly};
+}
+
+static int add_forward(struct machine_config *c, const char *text, struct error **err)
+{
+    char address[16];
+    unsigned host, guest;
+    struct in_addr a;
+    if (c->n_forwards == MAX_FORWARDS ||
+        sscanf(text, "%15[0-9.]:%u:%u", address, &host, &guest) != 3 || !inet_aton(address, &a))
+        return error_set(err, 0, "--forward %s: not ADDRESS:HOST-PORT:GUEST-PORT", text);
+    forwards[c->n_forwards++] = (struct machine_forward){.host_addr = ntohl(a.s_addr),
+                                                         .host_port = (uint16_t)host,
+                                                         .guest_port = (uint16_t)guest,
+                                                         .udp = str_ends(text, "/udp")};
+    return 0;
+}
+
+static int parse(int argc, char **argv, struct machine_config *c, struct error **err)
 {
     uint64_t n;
     int opt;
@@ -72,9 +111,10 @@ static int parse(int argc, char **argv, struct machine_config *c, struct machine
                 return -1;
             c->harts = (unsigned)n;
             break;
-        case OPT_DISK:
-            if (c->n_disks < 4)
-                disks[c->n_disks++] = (struct machine_disk){.path = optarg};
+        case OPT_DISK: add_disk(c, optarg); break;
+        case OPT_FORWARD:
+            if (add_forward(c, optarg, err) < 0)
+                return -1;
             break;
         case OPT_NETWORK: c->network = true; break;
         case OPT_INTERPRET: c->interpret = true; break;
@@ -88,17 +128,17 @@ static int parse(int argc, char **argv, struct machine_config *c, struct machine
 
 int main(int argc, char **argv)
 {
-    struct machine_disk disks[4] = {0};
     struct machine_config c = {.memory = (uint64_t)256 << 20,
                                .harts = 1,
                                .disks = disks,
+                               .forwards = forwards,
                                .console_in = 0,
                                .console_out = 1,
                                .control = -1};
     struct machine_result result;
     ERROR_CLEANUP err = NULL;
     log_init("machine-boot", LOG_INFO);
-    if (parse(argc, argv, &c, disks, &err) < 0) {
+    if (parse(argc, argv, &c, &err) < 0) {
         log_error("%s", error_text(err));
         return 2;
     }
