@@ -97,7 +97,7 @@ def network(folder):
         check("20 MiB over HTTP come whole",
               status == 0 and out.split()[0] == hashlib.sha256(data).hexdigest(), out)
         g.run("busybox nc -l -p 7000 </etc/hostname >/tmp/heard & "
-              "until grep -q :1B58 /proc/net/tcp; do sleep 0.1; done")  # 7000: it listens
+              "until grep -q :1B58 /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done")  # 7000: it listens
         with socket.create_connection(("127.0.0.1", forwarded), 10) as s:
             s.sendall(b"hello guest\n")
             s.shutdown(socket.SHUT_WR)
