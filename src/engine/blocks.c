@@ -5,6 +5,30 @@
 
 #include "base/str.h"
 
+#define CHUNK_BYTES ((size_t)1 << 20)
+
+struct chunk {
+    struct chunk *next;
+    size_t used, size;
+    _Alignas(16) uint8_t data[];
+};
+
+void *blocks_alloc(struct block_table *t, size_t size)
+{
+    struct chunk *c = t->chunks;
+    size = (size + 15) & ~(size_t)15;
+    if (!c || c->size - c->used < size) {
+        size_t room = size > CHUNK_BYTES ? size : CHUNK_BYTES;
+        c = xcalloc(1, sizeof *c + room);
+        c->size = room;
+        c->next = t->chunks;
+        t->chunks = c;
+    }
+    void *p = c->data + c->used;
+    c->used += size;
+    return p;
+}
+
 static uint32_t hash_of(uint64_t key)
 {
     return (uint32_t)((key * 0x9e3779b97f4a7c15u) >> (64 - HASH_BITS));
@@ -18,10 +42,18 @@ static uint32_t block_hash(uint64_t pc, uint64_t page, uint32_t mode)
 struct block *blocks_find(struct block_table *t, uint64_t pc, uint64_t page, uint32_t mode,
                           bool stale)
 {
+    if (stale && !t->n_stale)
+        return NULL;
     for (struct block *b = t->hash[block_hash(pc, page, mode)]; b; b = b->hash_next)
         if (b->pc == pc && b->page == page && b->mode == mode && b->stale == stale)
             return b;
     return NULL;
+}
+
+void blocks_make_stale(struct block_table *t, struct block *b)
+{
+    b->stale = true;
+    t->n_stale++;
 }
 
 static void index_segments(struct block_table *t, struct block *b)
@@ -36,12 +68,12 @@ static void index_segments(struct block_table *t, struct block *b)
 }
 
 /* Cuts the block's guest instructions into runs of consecutive addresses that stay on one page. */
-static void add_segments(struct block *b, const struct ir_block *ir, bool paged,
-                         const uint8_t *page_host, const uint8_t *page2_host)
+static void add_segments(struct block_table *t, struct block *b, const struct ir_block *ir,
+                         bool paged, const uint8_t *page_host, const uint8_t *page2_host)
 {
     uint32_t total = 0, n = 0;
-    b->segments = xcalloc(ir->n_guest * 2 + 1, sizeof *b->segments);
-    b->bytes = xcalloc(ir->n_guest + 1, 4);
+    struct segment segments[2 * BLOCK_MAX_INSNS];
+    b->bytes = blocks_alloc(t, ir->n_guest * 4);
     for (uint32_t i = 0; i < ir->n_guest; i++) {
         for (uint32_t half = 0; half < ir->guest_len[i]; half += 2) {
             uint64_t pc = ir->guest_pc[i] + half;
@@ -49,9 +81,9 @@ static void add_segments(struct block *b, const struct ir_block *ir, bool paged,
             const uint8_t *host =
                 paged ? (second ? page2_host : page_host) + (pc & 0xfff) : (const uint8_t *)pc;
             uint64_t addr = paged ? (second ? ir->page2 : ir->page) + (pc & 0xfff) : pc;
-            struct segment *s = n ? &b->segments[n - 1] : NULL;
+            struct segment *s = n ? &segments[n - 1] : NULL;
             if (!s || s->addr + s->len != addr || (addr & 0xfff) == 0) {
-                s = &b->segments[n++];
+                s = &segments[n++];
                 *s = (struct segment){.addr = addr, .host = host, .at = total};
             }
             uint16_t bits = (uint16_t)(ir->guest_raw[i] >> (half * 8));
@@ -61,21 +93,22 @@ static void add_segments(struct block *b, const struct ir_block *ir, bool paged,
         }
     }
     b->n_segments = n;
-    b->segments = xrealloc(b->segments, (n ? n : 1) * sizeof *b->segments);
+    b->segments = blocks_alloc(t, n * sizeof *segments);
+    memcpy(b->segments, segments, n * sizeof *segments);
 }
 
 struct block *blocks_add(struct block_table *t, const struct ir_block *ir, bool paged,
                          const uint8_t *page_host, const uint8_t *page2_host)
 {
-    struct block *b = xcalloc(1, sizeof *b);
+    struct block *b = blocks_alloc(t, sizeof *b);
     b->pc = ir->pc;
     b->page = ir->page;
     b->page2 = ir->page2;
     b->mode = ir->mode;
     b->n_guest = ir->n_guest;
-    b->guest_pc = xcalloc(ir->n_guest + 1, sizeof *b->guest_pc);
+    b->guest_pc = blocks_alloc(t, ir->n_guest * sizeof *b->guest_pc);
     memcpy(b->guest_pc, ir->guest_pc, ir->n_guest * sizeof *b->guest_pc);
-    add_segments(b, ir, paged, page_host, page2_host);
+    add_segments(t, b, ir, paged, page_host, page2_host);
     struct block **head = &t->hash[block_hash(b->pc, b->page, b->mode)];
     b->hash_next = *head;
     *head = b;
@@ -150,14 +183,10 @@ bool block_unchanged(const struct block *b)
 
 void blocks_clear(struct block_table *t)
 {
-    for (uint32_t i = 0; i < t->n; i++) {
-        struct block *b = t->all[i];
-        free(b->segments);
-        free(b->bytes);
-        free(b->points);
-        free(b->guest_pc);
-        free(b->ir);
-        free(b);
+    while (t->chunks) {
+        struct chunk *next = t->chunks->next;
+        free(t->chunks);
+        t->chunks = next;
     }
     free(t->all);
     free(t->links);

@@ -28,19 +28,21 @@ struct fault_point {
 };
 
 struct block {
-    uint64_t pc, page, page2;
+    /* What a search looks at comes first, in one cache line. */
+    uint64_t pc, page;
     uint32_t mode;
-    uint32_t n_segments, n_points, n_guest;
     bool stale; /* its bytes have changed; kept because links may still lead to its code */
+    struct block *hash_next;
+    uint64_t page2;
+    uint8_t *code;       /* where it runs (code_cache.rx) */
+    struct ir_block *ir; /* interpreter only */
+    uint32_t code_len;
+    uint32_t reenter; /* offset in code of what leaves to look pc up again */
+    uint32_t n_segments, n_points, n_guest;
     struct segment *segments;
     uint8_t *bytes; /* copy of the guest code */
     struct fault_point *points;
     uint64_t *guest_pc; /* of each guest instruction */
-    uint8_t *code;      /* where it runs (code_cache.rx) */
-    uint32_t code_len;
-    uint32_t reenter;    /* offset in code of what leaves to look pc up again */
-    struct ir_block *ir; /* interpreter only */
-    struct block *hash_next;
 };
 
 /* A place in translated code that leaves to a fixed guest pc, and is patched once that is
@@ -58,12 +60,19 @@ struct block_table {
     struct segment *pages[1 << HASH_BITS]; /* by address >> 12; a segment stays on one page */
     struct block **all;                    /* in the order of translation, and so of code address */
     uint32_t n, cap;
+    uint32_t n_stale;
+    struct chunk *chunks; /* of memory for blocks and what belongs to them: freed all at once */
     struct link *links;
     uint32_t n_links, cap_links;
 };
 
+/* Zeroed memory that lives until blocks_clear. */
+void *blocks_alloc(struct block_table *t, size_t size);
+
 struct block *blocks_find(struct block_table *t, uint64_t pc, uint64_t page, uint32_t mode,
                           bool stale);
+
+void blocks_make_stale(struct block_table *t, struct block *b);
 
 /* Makes a block for ir, with copies of the code bytes that it was made from. host(pc) answers where
  * the bytes at pc are. */

@@ -158,7 +158,7 @@ static void invalidate_block(void *arg, struct block *b)
     struct invalidate *inv = arg;
     if (inv->changed_only && block_unchanged(b))
         return;
-    b->stale = true;
+    blocks_make_stale(&inv->e->blocks, b);
     inv->e->stats.invalidated++;
     if (b->code)
         emit_redirect(inv->e, b, NULL);
@@ -288,7 +288,7 @@ static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const 
     if (b && b->page2 == ir->page2)
         return found_block(b); /* another hart was faster */
     if (b) {
-        b->stale = true; /* the page after it is another one now */
+        blocks_make_stale(&e->blocks, b); /* the page after it is another one now */
         if (b->code)
             emit_redirect(e, b, NULL);
     }
@@ -299,7 +299,7 @@ static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const 
     struct block *old = blocks_find(&e->blocks, ir->pc, ir->page, ir->mode, true);
     b = blocks_add(&e->blocks, ir, e->config.paged, host, host2);
     if (e->config.interpret) {
-        b->ir = xcalloc(1, sizeof *b->ir);
+        b->ir = blocks_alloc(&e->blocks, sizeof *b->ir);
         memcpy(b->ir, ir, sizeof *b->ir);
     } else {
         emit_block(e, b, ir);

@@ -102,7 +102,7 @@ static void finish(struct emit *m)
     b->code_len = (uint32_t)(m->a.p - m->entry);
     c->used = (size_t)(m->a.p - c->rw);
     b->n_points = m->n_points;
-    b->points = xcalloc(m->n_points + 1, sizeof *b->points);
+    b->points = blocks_alloc(&m->e->blocks, m->n_points * sizeof *b->points);
     if (m->n_points)
         memcpy(b->points, m->points, m->n_points * sizeof *b->points);
 }
