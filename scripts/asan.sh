@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 build=$PWD/build-asan
 [ -e "$build/build.ninja" ] ||
     meson setup "$build" -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
-ninja -C "$build"
+ninja --quiet -C "$build"
 [ -e "$build/guest" ] || ln -s ../build/guest "$build/guest"
 # Leaks at exit are the operating system's to take back: walls end by exec or _exit.
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=0:allow_user_segv_handler=1

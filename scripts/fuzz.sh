@@ -11,10 +11,24 @@ build=$PWD/build-fuzz
     CC=clang meson setup "$build" -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
 [ $# -gt 0 ] || set -- $(cd tests/fuzz && ls fuzz_*.c | sed 's/\.c$//')
 ninja -C "$build" "${@/#/tests/fuzz/}"
+# Something well-formed to start from.
+seeds() { # NAME FOLDER
+    case $1 in
+    fuzz_elf)
+        echo 'int _start(void) { return 0; }' | riscv64-linux-gnu-gcc -nostdlib -static -s -Wl,--build-id=none -x c -o "$2/static" -
+        echo 'int main(void) { return 0; }' | riscv64-linux-gnu-gcc -nostartfiles -e main -s -x c -o "$2/dynamic" - ;;
+    fuzz_lift)
+        echo 'double f(double *a, int n) { double s = 0; for (int i = 0; i < n; i++) s += a[i] * i; return s; }' |
+            riscv64-linux-gnu-gcc -O2 -c -x c -o "$2/object" - ;;
+    fuzz_oci_config)
+        [ ! -x build/wirt-oci ] || (cd "$2" && rm -f config.json && "$OLDPWD/build/wirt-oci" spec) ;;
+    esac
+}
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1
 passed=0 failed=0
 for name in "$@"; do
     mkdir -p "$build/corpus/$name" "$build/crashes"
+    seeds "$name" "$build/corpus/$name"
     log=$build/$name.log
     if "$build/tests/fuzz/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 \
         -artifact_prefix="$build/crashes/$name-" "$build/corpus/$name" >"$log" 2>&1; then

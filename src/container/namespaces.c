@@ -94,7 +94,6 @@ static void map_text(const struct id_maps *m, struct str *s)
 static int map_by_helper(const char *helper, pid_t pid, const struct id_maps *m, struct error **err)
 {
     AUTO_FREE char **args = xcalloc(3 * m->len + 3, sizeof *args);
-    STR_CLEANUP numbers = {0};
     args[0] = (char *)helper;
     pid_t child = fork();
     if (child < 0)
