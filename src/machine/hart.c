@@ -70,7 +70,7 @@ void hart_reset(struct hart *h, bool firmware)
         /* What an M-mode firmware such as OpenSBI leaves to S mode. */
         h->medeleg = ~(1u << CAUSE_ECALL_S | 1u << CAUSE_ECALL_M) & 0xb3ffu;
         h->mideleg = IP_S;
-        h->mcounteren = 7;
+        h->mcounteren = h->scounteren = 7;
         h->menvcfg = (uint64_t)1 << 63; /* STCE */
     }
     atomic_store(&h->ip, 0);

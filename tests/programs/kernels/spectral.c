@@ -28,6 +28,8 @@ int main(int argc, char **argv)
         multiply(t, v, 1);
         multiply(v, t, 0);
         multiply(t, u, 1);
+        for (int i = N - 1; i >= 0; i--) /* keeps it in range however often */
+            u[i] /= u[0];
     }
     for (int i = 0; i < N; i++) {
         vbv += u[i] * v[i];
