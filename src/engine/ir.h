@@ -170,6 +170,8 @@ enum ir_flag {
     IR_NEG_PRODUCT = 16,
     IR_NEG_ADDEND = 32,
     IR_AQRL = 64,
+    IR_LOW32 = 128, /* by ir_optimize, on W forms: nothing uses the upper half of the result, which
+                       need not be the sign then */
 };
 
 struct ir_insn {

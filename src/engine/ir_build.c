@@ -241,8 +241,29 @@ uint16_t build_op_imm(struct builder *bd, enum ir_op op, unsigned size, uint16_t
     return build_insn(bd, i);
 }
 
+/* a << n | a >> (width - n): how code without Zbb rotates. */
+static bool build_rotation(struct builder *bd, uint16_t a, uint16_t b, uint16_t *out)
+{
+    const struct ir_insn *left = maker(bd, a), *right = maker(bd, b);
+    if (left->op == IR_SHR) {
+        const struct ir_insn *swap = left;
+        left = right;
+        right = swap;
+    }
+    if (left->op != IR_SHL || right->op != IR_SHR || left->size != right->size ||
+        left->b != IR_NONE || right->b != IR_NONE || left->a != right->a ||
+        left->imm + right->imm != 8 * left->size)
+        return false;
+    struct ir_insn i = insn(IR_ROL, left->size);
+    i.a = left->a;
+    i.imm = left->imm;
+    *out = build_insn(bd, i);
+    return true;
+}
+
 uint16_t build_op(struct builder *bd, enum ir_op op, unsigned size, uint16_t a, uint16_t b)
 {
+    uint16_t rotated;
     uint64_t k;
     struct ir_insn i = insn(op, size);
     if (build_is_const(bd, b, &k))
@@ -253,6 +274,8 @@ uint16_t build_op(struct builder *bd, enum ir_op op, unsigned size, uint16_t a, 
         return build_const(bd, 0);
     if (a == b && (op == IR_AND || op == IR_OR))
         return a;
+    if (op == IR_OR && build_rotation(bd, a, b, &rotated))
+        return rotated;
     i.a = a;
     i.b = b;
     return build_insn(bd, i);

@@ -1,5 +1,50 @@
-/* What a translation does not need: values nobody uses, SETs nobody can see. */
+/* What a translation does not need: values nobody uses, SETs nobody can see, sign extensions
+ * nobody looks at. */
 #include "engine/ir.h"
+
+#define BIT(op) (UINT64_C(1) << (op))
+
+/* Which operands of i matter by their low 32 bits only: bit 0 a, bit 1 b, bit 2 c. wide: somebody
+ * uses the upper half of its result. */
+static unsigned low_operands(const struct ir_insn *i, bool wide)
+{
+    /* The low half of the result comes from the low halves of the operands. */
+    const uint64_t upward = BIT(IR_ADD) | BIT(IR_SUB) | BIT(IR_MUL) | BIT(IR_AND) | BIT(IR_OR) |
+                            BIT(IR_XOR) | BIT(IR_ANDN) | BIT(IR_ORN) | BIT(IR_XNOR) | BIT(IR_SHL);
+    if (i->op >= IR_ADD && i->op <= IR_REMU && i->size == 4)
+        return 7;
+    if (i->op == IR_AND && i->b == IR_NONE && i->imm >= 0 && i->imm <= INT32_MAX)
+        return 7;
+    if (i->op <= IR_ORCB && BIT(i->op) & upward && !wide)
+        return 7;
+    switch (i->op) {
+    case IR_SEXT:
+    case IR_ZEXT:
+    case IR_CLZ:
+    case IR_CTZ:
+    case IR_CPOP: return i->size <= 4 ? 1 : 0;
+    case IR_STORE: return i->size <= 4 ? 2 : 0;
+    case IR_FMV_FROM_INT: return i->size <= 4 ? 1 : 0;
+    case IR_FCVT_FROM_INT: return i->reg == INT_W || i->reg == INT_WU ? 1 : 0;
+    default: return 0;
+    }
+}
+
+/* Backwards, so that all users of a value have said what they need when its maker is reached. */
+static void find_low(struct ir_block *b)
+{
+    bool wide[IR_LIMIT] = {false};
+    for (uint32_t k = b->n; k-- > 0;) {
+        struct ir_insn *i = &b->insn[k];
+        const uint16_t operand[3] = {i->a, i->b, i->c};
+        unsigned low = low_operands(i, wide[k]);
+        for (unsigned n = 0; n < 3; n++)
+            if (operand[n] != IR_NONE && !(low >> n & 1))
+                wide[operand[n]] = true;
+        if (i->op >= IR_ADD && i->op <= IR_REMU && i->size == 4 && !wide[k])
+            i->flags |= IR_LOW32;
+    }
+}
 
 static void remove_insn(struct ir_insn *i)
 {
@@ -66,4 +111,5 @@ void ir_optimize(struct ir_block *b)
 {
     remove_dead(b);
     compact(b);
+    find_low(b);
 }

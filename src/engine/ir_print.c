@@ -103,8 +103,8 @@ static bool has_reg(const struct ir_insn *i)
 
 static void print_flags(FILE *f, unsigned flags)
 {
-    static const char *const flag[] = {"signed",  "call",      "ret", "last",
-                                       "negprod", "negaddend", "aqrl"};
+    static const char *const flag[] = {"signed",  "call",      "ret",  "last",
+                                       "negprod", "negaddend", "aqrl", "low32"};
     for (unsigned n = 0; n < sizeof flag / sizeof flag[0]; n++)
         if (flags >> n & 1)
             fprintf(f, " %s", flag[n]);

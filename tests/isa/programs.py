@@ -190,9 +190,19 @@ class Generator:
             ["xor %s, %s, %s" % (a, b, b)],
             ["addi %s, %s, 5" % (a, b), "addi %s, %s, -5" % (c, a)],
             ["slt %s, x0, %s" % (a, b)],
+            self.rotation(a, b, c),
             ["slti %s, %s, %d" % (a, b, self.imm12())],
             ["lui %s, %d" % (a, r.getrandbits(20)), "addiw %s, %s, %d" % (c, a, self.imm12())],
         ])
+
+    def rotation(self, a, b, c):
+        """Two shifts and an or: a rotation, mostly."""
+        r = self.r
+        n, (w, width) = r.randrange(1, 32), r.choice([("w", 32), ("", 64)])
+        back = width - n if r.random() < 0.8 else r.randrange(width)
+        other = self.free(a, b)
+        return ["slli%s %s, %s, %d" % (w, other, b, n), "srli%s %s, %s, %d" % (w, a, b, back),
+                "or %s, %s, %s" % (c, *r.sample([a, other], 2))]
 
     def muldiv(self):
         r = self.r

@@ -135,6 +135,30 @@ static void shift_pairs_extend(void **state)
     assert_int_equal(find(IR_SEXT)->size, 2);
 }
 
+static void rotations_are_found(void **state)
+{
+    LIFT(0x0075171b /* slliw a4,a0,7 */, 0x0195579b /* srliw a5,a0,25 */,
+         0x00f767b3 /* or a5,a4,a5 */, 0x00000713 /* li a4,0 */, ECALL);
+    assert_int_equal(find(IR_ROL)->imm, 7);
+    assert_int_equal(find(IR_ROL)->size, 4);
+    assert_int_equal(count(IR_OR) + count(IR_SHL) + count(IR_SHR), 0);
+    LIFT(0x0075171b, 0x0185579b /* srliw a5,a0,24: no rotation */, 0x00f767b3, ECALL);
+    assert_int_equal(count(IR_ROL), 0);
+}
+
+static void unused_upper_halves_are_marked(void **state)
+{
+    /* the first sum only serves the second one, which a register keeps */
+    LIFT(0x00b5053b /* addw a0,a0,a1 */, 0x00a5053b /* addw a0,a0,a0 */, ECALL);
+    assert_int_equal(block.insn[2].op, IR_ADD);
+    assert_int_equal(block.insn[2].flags, IR_LOW32);
+    assert_int_equal(block.insn[3].op, IR_ADD);
+    assert_int_equal(block.insn[3].flags, 0);
+    /* a comparison sees all of it */
+    LIFT(0x00b5053b, 0x00b52533 /* slt a0,a0,a1 */, ECALL);
+    assert_int_equal(block.insn[2].flags, 0);
+}
+
 static void addresses_fold(void **state)
 {
     /* a5 = a0 + 8, load 16(a5): the base is a0, which still is there */
@@ -401,6 +425,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(constants_fold),
         TEST(shift_pairs_extend),
+        TEST(rotations_are_found),
+        TEST(unused_upper_halves_are_marked),
         TEST(addresses_fold),
         TEST(registers_are_forwarded),
         TEST(state_is_exact_before_loads),

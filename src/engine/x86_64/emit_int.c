@@ -26,9 +26,12 @@ static enum reg second(struct emit *m, const struct ir_insn *i)
     return t;
 }
 
+/* The upper half of a W form's result, which the host made zero: not needed when nobody looks, or
+ * when the sign is 0. */
 static void sign_extend_word(struct emit *m, const struct ir_insn *i, enum reg d)
 {
-    if (i->size == 4)
+    bool positive = i->op == IR_SHR && i->b == IR_NONE && i->imm & 31;
+    if (i->size == 4 && !(i->flags & IR_LOW32) && !positive)
         movsxd(&m->a, d, d);
 }
 
@@ -72,7 +75,6 @@ static void emit_alu(struct emit *m, unsigned n, enum alu op)
     const struct ir_insn *i = &m->ir->insn[n];
     struct assembler *a = &m->a;
     bool w = i->size == 8 || op != ALU_SUB;
-    bool sext = i->size == 4 && op == ALU_SUB;
     int64_t c;
     struct mem mem;
     enum reg d;
@@ -103,8 +105,8 @@ static void emit_alu(struct emit *m, unsigned n, enum alu op)
             }
         }
     }
-    if (sext)
-        movsxd(a, d, d);
+    if (op == ALU_SUB)
+        sign_extend_word(m, i, d);
 }
 
 /* andn, orn, xnor */
