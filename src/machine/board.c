@@ -146,12 +146,12 @@ void board_free(struct machine *m)
 
 int board_reset(struct machine *m, struct error **err)
 {
+    bus_reset(m->bus); /* first: a disk's thread may still be writing to memory */
     if (slat_reset(m->slat, err) < 0)
         return -1;
     engine_flush(m->engine);
     for (unsigned i = 0; i < m->n_harts; i++)
         hart_reset(&m->harts[i], m->firmware);
-    bus_reset(m->bus);
     m->end_set = false;
     atomic_store(&m->ending, false);
     return 0;

@@ -182,6 +182,8 @@ out:
 int machine_run(const struct machine_config *config, struct machine_result *result,
                 struct error **err)
 {
+    /* A reader of a console that goes away is an error of that write, not the machine's end. */
+    void (*old_sigpipe)(int) = signal(SIGPIPE, SIG_IGN);
     struct machine *m = xcalloc(1, sizeof *m);
     int ret = board_init(m, config, err);
     if (!ret)
@@ -190,5 +192,6 @@ int machine_run(const struct machine_config *config, struct machine_result *resu
         *result = (struct machine_result){.end = m->end, .status = m->status};
     board_free(m);
     free(m);
+    signal(SIGPIPE, old_sigpipe);
     return ret;
 }
