@@ -78,6 +78,7 @@ int main(void)
     expect("wfi from U", catch_user(wfi, 0), 2, 0x10500073);
     expect("sfence.vma from U", catch_user(sfence, 0), 2, 0x12000073);
     expect("sstatus from U", catch_user(read_sstatus, 0), 2, 0x10002573);
+    expect("rdtime from U at first, as after OpenSBI", catch_user(read_time, 0), 8, 0);
     csr_write("scounteren", 0);
     expect("rdtime from U, not allowed", catch_user(read_time, 0), 2, 0xc0102573);
     csr_write("scounteren", 2);
