@@ -95,6 +95,11 @@ void engine_set_context(struct cpu *cpu, struct tlb *tlb, struct jump_cache *jum
     shadow_switch(cpu);
 }
 
+void engine_forget_returns(struct cpu *cpu)
+{
+    shadow_reset_all(cpu);
+}
+
 void engine_flush_jumps(struct cpu *cpu)
 {
     jump_cache_flush(cpu->jumps);

@@ -233,7 +233,7 @@ static void write_satp(struct hart *h, uint64_t value)
     for (unsigned i = 0; i < N_CLASSES; i++)
         h->current[i] = NULL;
     h->context_stale = true;
-    h->jumps_stale = true; /* return addresses may mean other code now */
+    h->returns_stale = true;
 }
 
 static bool write_s(struct hart *h, unsigned csr, uint64_t v)

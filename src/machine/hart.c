@@ -91,10 +91,11 @@ void hart_sync(struct hart *h)
         h->context_stale = false;
         context_select(h);
     }
-    if (h->jumps_stale) {
-        h->jumps_stale = false;
+    if (h->jumps_stale)
         engine_flush_jumps(&h->cpu);
-    }
+    else if (h->returns_stale)
+        engine_forget_returns(&h->cpu);
+    h->jumps_stale = h->returns_stale = false;
 }
 
 uint64_t hart_pending(const struct hart *h)

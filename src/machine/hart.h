@@ -155,6 +155,7 @@ struct hart {
     /* The engine is told of changes outside of engine_run only, by hart_sync: */
     bool context_stale; /* privilege, satp or access rights changed */
     bool jumps_stale;   /* what was known of code is not so any more */
+    bool returns_stale; /* return addresses that were pushed may mean other code now */
     uint64_t use_clock;
 
     /* Timers, in timebase ticks */
