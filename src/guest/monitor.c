@@ -410,6 +410,16 @@ static void close_stdio(struct wall_stdio *io)
             close(fds[i]);
 }
 
+static void balance_due(void *arg)
+{
+    struct monitor *m = arg;
+    if (m->ended)
+        return;
+    if (m->g->status == GUEST_RUNNING)
+        balance_tick(m->g, &m->w, &m->balance);
+    loop_timer(m->loop, clock_ns() + BALANCE_TICK_NS, balance_due, m);
+}
+
 static int watch_all(struct monitor *m, struct error **err)
 {
     if (m->w.terminal >= 0) {
@@ -421,6 +431,8 @@ static int watch_all(struct monitor *m, struct error **err)
         if (m->outputs[i] >= 0 &&
             loop_watch(m->loop, m->outputs[i], EPOLLIN, output_ready, m, err) < 0)
             return -1;
+    if (m->w.control >= 0)
+        balance_due(m);
     return loop_watch(m->loop, m->w.pidfd, EPOLLIN, workload_ended, m, err);
 }
 

@@ -146,8 +146,10 @@ static int op_stats(struct client *c, json_object *req, json_object *ans, struct
     json_put_int(ans, "memory", (int64_t)s.memory);
     json_put_int(ans, "memory_max", (int64_t)s.memory_max);
     json_put_int(ans, "pids", (int64_t)s.pids);
-    if (s.machine)
+    if (s.machine) {
         json_object_object_add(ans, "machine", s.machine);
+        json_put_int(ans, "balanced", (int64_t)c->m->balance.extra);
+    }
     return 0;
 }
 
@@ -163,6 +165,9 @@ static int op_machine(struct client *c, json_object *req, json_object *ans, stru
     if (!a)
         return -1;
     json_object_object_add(ans, "answer", a);
+    int64_t left = json_get_int(r, "bytes", -1), memory = (int64_t)m->g->spec.limits.memory;
+    if (!strcmp(json_get_str(r, "op", ""), "balloon") && left >= 0)
+        balance_set_manual(&m->balance, left < memory ? (uint64_t)(memory - left) : 0);
     return 0;
 }
 

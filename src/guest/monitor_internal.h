@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "base/loop.h"
+#include "guest/balance.h"
 #include "guest/control.h"
 #include "guest/logfile.h"
 #include "guest/wall.h"
@@ -36,6 +37,7 @@ struct monitor {
     struct sink sinks[2];
     struct log_writer log;
     struct client *clients;
+    struct balance balance;   /* a machine's */
     pid_t before[MAX_BEFORE]; /* children this process had before the guest */
     int n_before;
 };

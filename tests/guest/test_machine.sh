@@ -1,0 +1,123 @@
+#!/bin/bash
+# Every verb over the machine wall: Debian's kernel, unmodified, as a guest.
+# timeout: 400
+. "$(dirname "$0")/../lib.sh"
+need_root "machine wall"
+[ -r "$guest/vmlinux" ] || { skip "machine wall" "no guest files (make guest)"; exit 0; }
+. "$(dirname "$0")/walls.sh"
+wall=machine
+hello=$build/programs/riscv64/hello
+export WIRT_GUEST_DIR=$guest
+run() { timeout 120 "$wirt_binary" --root "$scratch/state" run --as machine "$@"; }
+
+said=$(run --rm "$hello" </dev/null)
+equal "a program as a machine: exit status" 0 $?
+contains "a program as a machine: its output" hello "$said"
+equal "a program as a machine: and nothing else" "$("$riscv64" "$hello")" "$(tr -d '\r' <<<"$said")"
+
+# A small root file system of busybox alone.
+root=$scratch/root
+mkdir -p "$root"/{bin,etc,tmp,proc,sys,dev}
+echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
+(cd "$scratch" && gzip -dc "$guest/initramfs.cpio.gz" | cpio -idm --quiet './usr/bin/busybox' 'usr/bin/busybox')
+cp "$scratch/usr/bin/busybox" "$root/bin/busybox"
+for a in sh echo cat id pwd uname sleep hostname test free true ls head wc; do ln -s busybox "$root/bin/$a"; done
+
+run --rm "$root" sh -c 'exit 77' </dev/null
+equal "exit status" 77 $?
+run --rm "$root" no-such-command >/dev/null </dev/null
+equal "a missing command" 127 $?
+run --rm "$root" /etc/passwd >/dev/null </dev/null
+equal "a command that is no program" 126 $?
+equal "options" "it's 'quoted' \$HOME|/tmp|1000:1000|lodge|riscv64" \
+    "$(run --rm -e X="it's 'quoted' \$HOME" -w /tmp -u 1000:1000 --hostname lodge "$root" \
+        sh -c 'echo "$X|$(pwd)|$(id -u):$(id -g)|$(hostname)|$(uname -m)"' </dev/null | tr -d '\r')"
+equal "standard input with -i" "typed in" "$(echo 'typed in' | run --rm -i "$root" head -n 1 | tr -d '\r')"
+equal "--cpus is harts" "2" "$(run --rm --cpus 2 "$root" sh -c 'cat /proc/cpuinfo | busybox grep -c ^processor' </dev/null | tr -d '\r' | head -n 1)"
+said=$(run --rm -m 256m "$root" sh -c 'busybox grep MemTotal /proc/meminfo' </dev/null | tr -dc 0-9)
+within "-m is its memory, in KiB" "${said:-0}" 150000 262144
+equal "nothing is left after --rm" "" "$(left_over)"
+
+# In the background.
+wirt run -d --as machine --name m "$root" sh -c 'i=0; while :; do echo beat $i; i=$((i+1)); sleep 0.2; done' >/dev/null
+check "-d and logs" wait_for 60 logged m "beat 1"
+check "stats: traps, second-level faults, translations" jq -e '.[0].machine |
+    .memory.second_level_faults > 0 and .engine.blocks > 0 and .hart_counters.tlb_fills > 0
+    and ([.hart_counters.traps[]] | add) > 0' <(wirt stats --json m)
+contains "top" second_level_faults "$(wirt top -n 1)"
+wirt exec m true 2>"$scratch/said"
+equal "exec is refused" 125 $?
+contains "exec says why" "attach" "$(cat "$scratch/said")"
+wirt update --memory 2g m 2>"$scratch/said"
+contains "update says what instead" balloon "$(cat "$scratch/said")"
+check "pause" wirt pause m
+sleep 0.5
+before=$(wirt logs m | wc -l)
+sleep 1
+equal "a paused machine stands still" "$before" "$(wirt logs m | wc -l)"
+check "stats of a paused machine" wirt stats --json m
+check "resume" wirt resume m
+sleep 1
+within "a resumed machine goes on" "$(wirt logs m | wc -l)" $((before + 1)) 100000
+
+# The balloon: what the guest gives up, the host gets back.
+rss() { awk '/^VmRSS/ { print int($2 / 1024) }' "/proc/$(wirt inspect m | jq '.[0].pid')/status"; }
+inflated() { [ "$(wirt balloon --json m | jq '.actual')" -ge $((400 << 20)) ]; }
+deflated() { [ "$(wirt balloon --json m | jq '.actual')" -le $((8 << 20)) ]; }
+check "balloon" wirt balloon m 512m
+check "the guest inflates" wait_for 30 inflated
+check "the guest lives" logged m beat
+within "resident memory in MiB with 512 MiB left" "$(rss)" 1 600
+check "balloon back" wirt balloon m 1g
+check "the guest deflates" wait_for 30 deflated
+wirt balloon m 9g 2>"$scratch/said"
+contains "more than the machine has" "only" "$(cat "$scratch/said")"
+check "stop" wirt stop -t 5 m
+equal "stopped" exited "$(wirt inspect m | jq -r '.[0].status')"
+wirt rm m >/dev/null
+
+# A guest that spins with interrupts off still stops.
+wirt run -d --as machine --name spin --firmware "$build/programs/machine/spin" >/dev/null
+sleep 1
+check "a spinning guest runs" running spin
+start=$SECONDS
+check "a spinning guest is stopped" timeout 60 "$wirt_binary" --root "$scratch/state" stop -t 1 spin
+within "in time" $((SECONDS - start)) 0 10
+wirt rm spin >/dev/null
+
+# Its terminal: log in, detach, attach again, leave.
+expect -f - >"$scratch/expect" 2>&1 <<END
+set timeout 60
+spawn $wirt_binary --root $scratch/state run --as machine -it --name tty $root sh
+expect "# "
+send "echo one\\\$((1+1))two\r"
+expect "one2two"
+send "\x10\x11"
+expect eof
+lassign [wait] a b c status
+puts "detached \$status"
+spawn $wirt_binary --root $scratch/state attach tty
+send "echo three\\\$((2+2))four\r"
+expect "three4four"
+send "exit 5\r"
+expect eof
+lassign [wait] a b c status
+puts "left \$status"
+END
+contains "keys and answers" one2two "$(cat "$scratch/expect")"
+contains "ctrl-p ctrl-q detaches" "detached 0" "$(cat "$scratch/expect")"
+contains "attached again" three4four "$(cat "$scratch/expect")"
+contains "exit status through the terminal" "left 5" "$(cat "$scratch/expect")"
+wirt rm tty >/dev/null
+
+# Kernels and disks that are none.
+head -c 100 /dev/urandom >"$scratch/noise"
+: >"$scratch/empty"
+head -c 1000000 "$guest/vmlinux" >"$scratch/short"
+for kernel in noise empty short; do
+    said=$(run --rm --kernel "$scratch/$kernel" </dev/null 2>&1)
+    equal "kernel: $kernel: exit status" 125 $?
+    contains "kernel: $kernel: named" "$scratch/$kernel" "$said"
+done
+equal "no guest is left" "" "$(wirt ps -aq)"
+finish
