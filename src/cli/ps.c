@@ -9,15 +9,54 @@
 static const struct cli_option options[] = {
     {"all", 'a', NULL, 'a', "also guests that have ended"},
     {"quiet", 'q', NULL, 'q', "only the ids"},
+    {"filter", 'f', "KEY=VALUE", 'f', "only guests whose name, id, status or wall begins so"},
     {"no-trunc", 0, NULL, 256, "whole ids and commands"},
     {"json", 0, NULL, 257, "a JSON array"},
     {0},
 };
 static const struct cli_usage usage = {"ps [OPTIONS]", "Lists guests.", options};
 
+#define MAX_FILTERS 8
+
 struct listing {
     bool all, quiet, whole, json;
+    char *filters[MAX_FILTERS];
+    int n_filters;
 };
+
+static const char *filtered_value(const struct guest *g, const char *key, size_t len)
+{
+    const char *const keys[] = {"name", "id", "status", "wall"};
+    const char *const values[] = {g->name ? g->name : "", g->id, guest_status_name(g->status),
+                                  wall_name(g->spec.wall)};
+    for (int i = 0; i < 4; i++)
+        if (strlen(keys[i]) == len && !strncmp(keys[i], key, len))
+            return values[i];
+    return NULL;
+}
+
+static bool matches(const struct guest *g, const struct listing *l)
+{
+    for (int i = 0; i < l->n_filters; i++) {
+        size_t n = strcspn(l->filters[i], "=");
+        if (!str_starts(filtered_value(g, l->filters[i], n), l->filters[i] + n + 1))
+            return false;
+    }
+    return true;
+}
+
+static int add_filter(struct listing *l, char *text, struct error **err)
+{
+    static const struct guest nobody;
+    size_t n = strcspn(text, "=");
+    if (!text[n] || !filtered_value(&nobody, text, n))
+        return error_set(err, 0, "--filter %s: must be name=, id=, status= or wall= and a value",
+                         text);
+    if (l->n_filters == MAX_FILTERS)
+        return error_set(err, 0, "--filter: at most %d", MAX_FILTERS);
+    l->filters[l->n_filters++] = text;
+    return 0;
+}
 
 /* Everything printed of a guest comes from files: no control character reaches the terminal. */
 static char *printable(char *s)
@@ -77,6 +116,8 @@ static int list(struct store *store, const struct listing *l, struct error **err
         AUTO_GUEST *g = guest_open(store, *id, NULL);
         if (!g || (!l->all && g->status != GUEST_RUNNING && g->status != GUEST_PAUSED))
             continue; /* removed meanwhile, or not asked for */
+        if (!matches(g, l))
+            continue;
         if (l->json)
             json_object_array_add(array, guest_to_json(g));
         else if (l->quiet)
@@ -96,18 +137,20 @@ int verb_ps(struct cli *cli, int argc, char **argv)
     struct listing l = {0};
     cli_parser_init(&p, &usage, argc, argv, false);
     int c;
-    while ((c = cli_next(&p)) >= 0) {
+    ERROR_CLEANUP err = NULL;
+    while ((c = cli_next(&p)) >= 0 && (c != 'f' || add_filter(&l, p.arg, &err) == 0)) {
         l.all |= c == 'a';
         l.quiet |= c == 'q';
         l.whole |= c == 256;
         l.json |= c == 257;
     }
     cli_parser_free(&p);
+    if (err)
+        return cli_misuse(&p, "%s", error_text(err));
     if (c != CLI_END)
         return cli_parse_end(c);
     if (p.at < argc)
         return cli_misuse(&p, "takes no words: %s", argv[p.at]);
-    ERROR_CLEANUP err = NULL;
     struct store store;
     if (store_open(&store, cli->root, &err) < 0)
         return cli_fail(err);

@@ -138,6 +138,11 @@ int guest_delete(struct guest *g, bool force, struct error **err)
                          g->reason);
     } else if (g->status == GUEST_DEAD && bury(g, err) < 0) {
         return -1;
+    } else if (g->status == GUEST_DAMAGED) {
+        /* What it was is not known; a container's state is kept elsewhere, under its id. */
+        struct workload none = {.pidfd = -1, .control = -1, .terminal = -1};
+        if (wall_container.cleanup(g, &none, err) < 0)
+            return -1;
     }
     return guest_remove(g, err);
 }

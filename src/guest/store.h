@@ -5,6 +5,7 @@
  *   ROOT/guests/ID/control      the monitor's socket (control.h)
  *   ROOT/guests/ID/log, log.1   its output (logfile.h)
  *   ROOT/guests/ID/...          what its wall keeps
+ *   ROOT/oci/ID                 the container layer's state of it (container.h)
  *   ROOT/names/NAME             symbolic link whose text is the id
  *   ROOT/lock                   held while names change
  *

@@ -47,10 +47,10 @@ static int check(struct guest_spec *s, struct error **err)
     return 0;
 }
 
-/* The container layer keeps its state inside the guest's folder. */
+/* The container layer's state folder, one for all guests: it keeps compiled filters there, too. */
 static char *oci_root(const struct guest *g)
 {
-    return xasprintf("%s/oci", g->dir);
+    return xasprintf("%s/oci", g->store->path);
 }
 
 /* A single program becomes a root file system of nothing but it, and of what a container always

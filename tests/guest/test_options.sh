@@ -86,6 +86,7 @@ wrong "stop of nobody" 1 "no guest has" stop nobody
 wrong "kill of nobody" 1 "no guest has" kill nobody
 wrong "rm of nobody" 1 "no guest has" rm nobody
 wrong "logs of nobody" 1 "no guest has" logs nobody
+wrong "unknown filter" 125 "name=, id=" ps --filter colour=red
 wrong "exec without a command" 125 "a guest and a command" exec x
 wrong "exec in nobody" 125 "no guest has" exec nobody true
 wrong "attach to nobody" 125 "no guest has" attach nobody

@@ -72,6 +72,16 @@ wait
 equal "one of four gets the name" 1 "$(grep -c 'got it' "$scratch/race")"
 wirt rm -f same >/dev/null
 
+# A container whose state is damaged while it runs.
+id=$(wirt run -d --name boxed "$guest/rootfs-native" sleep 1000)
+workload=$(wirt inspect boxed | jq '.[0].pid')
+kill -KILL "$(wirt inspect boxed | jq '.[0].monitorPid')"
+echo noise >"$state/guests/$id/state.json"
+check "rm -f of a damaged container" wirt rm -f "$id"
+sleep 0.2
+check "ends it" test "$(sed 's/.*) //' "/proc/$workload/stat" 2>/dev/null | cut -c1 | tr -d Z)" = ""
+equal "and leaves nothing" "" "$(find "$state/guests" "$state/oci" -mindepth 1 -not -path '*/.cache*')"
+
 # The control socket takes anything.
 id=$(run -d --name sock "$root" sh -c 'while :; do sleep 0.1; done')
 python3 - "$state/guests/$id/control" <<'END'

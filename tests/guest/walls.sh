@@ -6,7 +6,7 @@ run() { wirt run "${as[@]}" "$@"; }
 running() { wirt inspect "$1" | jq -e '.[0].status == "running"'; }
 ended() { wirt inspect "$1" | jq -e '.[0].status == "exited"'; }
 status_of() { wirt inspect "$1" | jq -r '.[0].exitStatus'; }
-left_over() { find "$scratch/state/guests" "$scratch/state/names" -mindepth 1 2>/dev/null | head -n 3; }
+left_over() { find "$scratch/state/guests" "$scratch/state/names" "$scratch/state/oci" -mindepth 1 -not -path '*/.cache*' 2>/dev/null | head -n 3; }
 
 test_exit_status() {
     local n status
@@ -56,6 +56,8 @@ test_background() {
     wait_for 10 logged back started && ok "$wall: logs" || not_ok "$wall: logs" "$(wirt logs back)"
     equal "$wall: logs: standard error apart" "oops" "$(wirt logs back 2>&1 >/dev/null)"
     contains "$wall: ps" back "$(wirt ps)"
+    equal "$wall: ps --filter" "${id:0:12}" "$(wirt ps -q --filter name=back --filter status=running)"
+    equal "$wall: ps --filter of another" "" "$(wirt ps -q --filter name=other)"
     check "$wall: ps --json" jq -e '.[0].name == "back" and .[0].status == "running"' <(wirt ps --json)
     check "$wall: inspect" jq -e ".[0].config.wall == \"$wall\"" <(wirt inspect back)
     check "$wall: by the beginning of its id" wirt inspect "${id:0:6}"
