@@ -20,24 +20,42 @@
 static const struct verb {
     const char *name;
     int (*run)(const struct oci_globals *g, int argc, char **argv);
-    const char *help;
+    const char *help, *usage;
     bool enters; /* has a process in a container: the program's file is protected first */
 } verbs[] = {
-    {"create", oci_create, "make a container, its command not yet started", true},
-    {"start", oci_start, "start the command of a created container", false},
-    {"state", oci_state, "print a container's state as JSON", false},
-    {"kill", oci_kill, "send a signal to a container", false},
-    {"delete", oci_delete, "remove a stopped container", false},
-    {"run", oci_run, "create, start, wait and delete in one", true},
-    {"exec", oci_exec, "run a command in a running container", true},
-    {"list", oci_list, "list containers", false},
-    {"ps", oci_ps, "list the processes in a container", false},
-    {"pause", oci_pause, "freeze a container", false},
-    {"resume", oci_resume, "thaw a container", false},
-    {"update", oci_update, "change a container's limits", false},
-    {"events", oci_events, "print usage and out-of-memory events as JSON", false},
-    {"features", oci_features, "print what this runtime can do as JSON", false},
-    {"spec", oci_spec, "write a config.json to start from", false},
+    {"create", oci_create, "make a container, its command not yet started",
+     "[--bundle DIR] [--config FILE] [--console-socket SOCKET] [--pid-file FILE]\n"
+     "    [--preserve-fds N] [--no-pivot] [--no-new-keyring] CONTAINER",
+     true},
+    {"start", oci_start, "start the command of a created container", "CONTAINER", false},
+    {"state", oci_state, "print a container's state as JSON", "CONTAINER", false},
+    {"kill", oci_kill, "send a signal to a container", "[--all] [--regex] CONTAINER [SIGNAL]",
+     false},
+    {"delete", oci_delete, "remove a stopped container", "[--force] [--regex] CONTAINER", false},
+    {"run", oci_run, "create, start, wait and delete in one",
+     "[--detach] [--keep] [the options of create] CONTAINER", true},
+    {"exec", oci_exec, "run a command in a running container",
+     "[--tty] [--detach] [--user UID[:GID]] [--env NAME=VALUE] [--cwd DIR] [--cap NAME]\n"
+     "    [--no-new-privs] [--cgroup PATH] [--pid-file FILE] [--console-socket SOCKET]\n"
+     "    [--preserve-fds N] [--apparmor PROFILE] [--process-label LABEL]\n"
+     "    CONTAINER COMMAND [ARG ...]   or   --process FILE CONTAINER",
+     true},
+    {"list", oci_list, "list containers", "[--format table|json] [--quiet]", false},
+    {"ps", oci_ps, "list the processes in a container",
+     "[--format table|json] CONTAINER [PS-OPTION ...]", false},
+    {"pause", oci_pause, "freeze a container", "CONTAINER", false},
+    {"resume", oci_resume, "thaw a container", "CONTAINER", false},
+    {"update", oci_update, "change a container's limits",
+     "[--memory N] [--memory-swap N] [--memory-reservation N] [--cpu-quota US]\n"
+     "    [--cpu-period US] [--cpu-share N] [--cpu-burst US] [--cpu-idle 0|1] [--cpuset-cpus "
+     "LIST]\n"
+     "    [--cpuset-mems LIST] [--pids-limit N] [--blkio-weight N] [--resources FILE|-] CONTAINER",
+     false},
+    {"events", oci_events, "print usage and out-of-memory events as JSON",
+     "[--stats] [--interval SECONDS] CONTAINER", false},
+    {"features", oci_features, "print what this runtime can do as JSON", "", false},
+    {"spec", oci_spec, "write a config.json to start from",
+     "[--bundle DIR] [--file FILE] [--rootless]", false},
 };
 #define VERBS (sizeof verbs / sizeof *verbs)
 
@@ -187,10 +205,19 @@ static int open_log(const struct log_options *l)
     return 0;
 }
 
+static int print_verb_help(const struct verb *v)
+{
+    printf("Usage: wirt-oci %s %s\n\n%s.\n", v->name, v->usage, v->help);
+    return fflush(stdout) != 0;
+}
+
 static int run_verb(const struct verb *v, const struct oci_globals *g, int argc, char **argv,
                     char **whole)
 {
     struct error *err = NULL;
+    /* exec's operands are a command line of their own, which may say --help too. */
+    if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
+        return print_verb_help(v);
     if (v->enters && container_protect_binary(whole, &err) < 0)
         return oci_fail(&err);
     optind = 0;

@@ -254,6 +254,24 @@ int cgroup_open(struct cgroup *g, const char *path, struct error **err)
     return 0;
 }
 
+int cgroup_enter_below(struct cgroup *g, const char *below, struct error **err)
+{
+    if (strstr(below, "..") || !g->path)
+        return error_set(err, EINVAL, "%s", below);
+    char *path = xasprintf("%s/%s", g->path, below[0] == '/' ? below + 1 : below);
+    free(g->path);
+    g->path = path;
+    for (size_t i = 0; i < g->len; i++) {
+        if (g->h[i].dirfd < 0)
+            continue;
+        close(g->h[i].dirfd);
+        g->h[i].dirfd = -1;
+        if (make_group(g, &g->h[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 void cgroup_close(struct cgroup *g)
 {
     for (size_t i = 0; i < g->len; i++)
@@ -422,17 +440,20 @@ static int remove_tree(const char *path, int depth)
     return rmdir(path) == 0 || errno == ENOENT ? 0 : -1;
 }
 
-static int remove_one(struct cgroup *g, struct cgroup_hierarchy *h, struct error **err)
+/* A killed process is in the group until it is reaped: *patience is what is left of the naps, for
+ * all hierarchies together. */
+static int remove_one(struct cgroup *g, struct cgroup_hierarchy *h, int *patience,
+                      struct error **err)
 {
     AUTO_FREE char *root = hierarchy_root(g, h);
-    AUTO_FREE char *full = xasprintf("%s%s", root, g->path);
-    /* A killed process is in the group until it is reaped: up to 10 seconds of patience. */
+    AUTO_FREE char *full = cgroup_path(g, h);
     for (int i = 0; remove_tree(full, 0) < 0; i++) {
-        if (errno != EBUSY || i == 400)
+        if (errno != EBUSY || *patience <= 0)
             return error_set(err, errno, "remove control group %s", full);
         if (i == 2)
             cgroup_kill(g, SIGKILL, NULL);
         nap(i < 10 ? 1 : 25);
+        *patience -= i < 10 ? 1 : 25;
     }
     for (size_t i = 1; i < g->made; i++) {
         char *slash = strrchr(full, '/');
@@ -447,9 +468,9 @@ static int remove_one(struct cgroup *g, struct cgroup_hierarchy *h, struct error
 
 int cgroup_remove(struct cgroup *g, struct error **err)
 {
-    int r = 0;
+    int r = 0, patience = 10000; /* ms */
     for (size_t i = 0; i < g->len; i++)
-        if (remove_one(g, &g->h[i], r == 0 ? err : NULL) < 0)
+        if (remove_one(g, &g->h[i], &patience, r == 0 ? err : NULL) < 0)
             r = -1;
     return r;
 }

@@ -33,6 +33,8 @@ int cgroup_detect(struct cgroup *g, struct error **err);
 int cgroup_create(struct cgroup *g, const char *path, const struct config *c, struct error **err);
 /* Opens the group of an existing container. What is gone is left out. */
 int cgroup_open(struct cgroup *g, const char *path, struct error **err);
+/* Goes on with a group below the container's, which is made if there is none. */
+int cgroup_enter_below(struct cgroup *g, const char *below, struct error **err);
 /* Where the container's group is in one hierarchy. The caller frees. */
 char *cgroup_path(const struct cgroup *g, const struct cgroup_hierarchy *h);
 /* Moves a process in. */

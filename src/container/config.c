@@ -233,6 +233,11 @@ static int read_config(struct config *c, const char *bundle, struct error **err)
         if (s && strlen(s) > 64)
             return node_error(name, err, "longer than 64 characters");
     }
+    for (size_t i = 0; c->domainname && i < c->sysctl_len; i++)
+        if (!strcmp(c->sysctl[i].key, "kernel.domainname") &&
+            strcmp(c->sysctl[i].value, c->domainname))
+            return node_error(&domainname, err, "linux.sysctl.kernel.domainname says '%s'",
+                              c->sysctl[i].value);
     if (!c->ns[NS_MOUNT].present) {
         struct node ns = node_get(&linux_, "namespaces");
         return node_error(&ns, err, "a mount namespace is required");

@@ -54,7 +54,7 @@ enum hook_kind {
 struct hook {
     const char *path;
     const char **args; /* NULL: {path} */
-    const char **env;  /* NULL: empty */
+    const char **env;  /* NULL: the runtime's */
     int64_t timeout;   /* seconds; 0: none */
 };
 

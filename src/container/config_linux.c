@@ -184,7 +184,9 @@ static int check_sysctl(const struct node *e, const char *key, const struct conf
         k = NS_IPC;
     else if (str_starts(key, "net."))
         k = NS_NET;
-    else if (!strcmp(key, "kernel.domainname") || !strcmp(key, "kernel.hostname"))
+    else if (!strcmp(key, "kernel.hostname"))
+        return node_error(e, err, "the field hostname sets it");
+    else if (!strcmp(key, "kernel.domainname"))
         k = NS_UTS;
     else if (str_starts(key, "user."))
         k = NS_USER;

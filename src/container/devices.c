@@ -37,6 +37,9 @@ static int bind_node(int rootfd, const struct device_node *d, struct error **err
         return error_set(err, errno, "stat the host's %s", d->path);
     if ((st.st_mode & S_IFMT) != (d->mode & S_IFMT) || st.st_rdev != d->dev)
         return error_set(err, 0, "the host's %s is another device", d->path);
+    struct mount_attr a = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
+    if (mount_setattr(tree, "", AT_EMPTY_PATH, &a, sizeof a) < 0)
+        return error_set(err, errno, "mount_setattr");
     AUTO_CLOSE int target = root_mkfile(rootfd, d->path, err);
     if (target < 0)
         return -1;

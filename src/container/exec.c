@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "container/caps.h"
 #include "container/cgroup.h"
 #include "container/config.h"
 #include "container/console.h"
@@ -77,16 +78,18 @@ static int set_user(struct json_object *process, const char *spec, struct error 
     return 0;
 }
 
-static void add_caps(struct json_object *process, const char *const *caps)
+static int add_caps(struct json_object *process, const char *const *caps, struct error **err)
 {
-    static const char *const sets[] = {"bounding", "effective", "permitted", "inheritable",
-                                       "ambient"};
+    for (size_t i = 0; caps[i]; i++)
+        if (cap_from_name(caps[i]) < 0)
+            return error_set(err, 0, "--cap: '%s' is no capability (such as CAP_KILL)", caps[i]);
+    static const char *const sets[] = {"bounding", "effective", "permitted"};
     struct json_object *all, *set;
     if (!json_object_object_get_ex(process, "capabilities", &all)) {
         all = json_object_new_object();
         json_object_object_add(process, "capabilities", all);
     }
-    for (size_t k = 0; k < 5; k++) {
+    for (size_t k = 0; k < 3; k++) {
         if (!json_object_object_get_ex(all, sets[k], &set)) {
             set = json_object_new_array();
             json_object_object_add(all, sets[k], set);
@@ -94,6 +97,7 @@ static void add_caps(struct json_object *process, const char *const *caps)
         for (size_t i = 0; caps[i]; i++)
             json_object_array_add(set, json_object_new_string(caps[i]));
     }
+    return 0;
 }
 
 static void copy_member(struct json_object *to, struct json_object *from, const char *key)
@@ -132,8 +136,8 @@ static int merge(struct entering *e, struct error **err)
         for (size_t i = 0; o->env[i]; i++)
             add_env(v, o->env[i]);
     }
-    if (o->caps && o->caps[0])
-        add_caps(e->json, o->caps);
+    if (o->caps && o->caps[0] && add_caps(e->json, o->caps, err) < 0)
+        return -1;
     if (o->no_new_privileges)
         json_object_object_add(e->json, "noNewPrivileges", json_object_new_boolean(true));
     if (o->apparmor)
@@ -174,17 +178,10 @@ static int prepare(struct entering *e, const char *id, struct error **err)
     if (config_process(&n, &e->process, err) < 0 ||
         seccomp_prepare(e->config, cache, &e->filter, err) < 0)
         return -1;
-    if (e->state->cgroup) {
-        AUTO_FREE char *group = e->o->cgroup && *e->o->cgroup
-                                    ? xasprintf("%s/%s", e->state->cgroup, e->o->cgroup)
-                                    : xstrdup(e->state->cgroup);
-        if (e->o->cgroup && strstr(e->o->cgroup, ".."))
-            return error_set(err, EINVAL, "--cgroup %s", e->o->cgroup);
-        if (cgroup_open(&e->cgroup, group, err) < 0)
-            return -1;
-        if (e->o->cgroup && *e->o->cgroup && e->cgroup.len && e->cgroup.h[0].dirfd < 0)
-            return error_set(err, ENOENT, "--cgroup %s", e->o->cgroup);
-    }
+    if (e->state->cgroup && cgroup_open(&e->cgroup, e->state->cgroup, err) < 0)
+        return -1;
+    if (e->o->cgroup && *e->o->cgroup && cgroup_enter_below(&e->cgroup, e->o->cgroup, err) < 0)
+        return error_prefix(err, "--cgroup");
     if (e->o->console_socket && (e->console_sock = console_connect(e->o->console_socket, err)) < 0)
         return -1;
     if (e->process.terminal && e->console_sock < 0 && e->o->detach)

@@ -15,7 +15,6 @@
 
 static void hook_child(const struct hook *h, int in)
 {
-    static const char *const no_env[] = {NULL};
     const char *const own_name[] = {h->path, NULL};
     sigset_t none;
     sigemptyset(&none);
@@ -23,7 +22,7 @@ static void hook_child(const struct hook *h, int in)
     if (dup2(in, 0) < 0)
         _exit(126);
     execve(h->path, (char *const *)(h->args && h->args[0] ? h->args : (const char **)own_name),
-           (char *const *)(h->env ? h->env : (const char **)no_env));
+           h->env ? (char *const *)h->env : environ);
     static const char msg[] = "hook cannot be executed: ";
     if (write(2, msg, sizeof msg - 1) < 0 || write(2, h->path, strlen(h->path)) < 0 ||
         write(2, "\n", 1) < 0)

@@ -20,6 +20,7 @@
 #include "container/mounts.h"
 #include "container/namespaces.h"
 #include "container/process.h"
+#include "container/root.h"
 #include "container/state.h"
 #include "container/sync.h"
 
@@ -87,6 +88,8 @@ static int build_root(const struct init *a, struct mount_context *m, int *pid, s
         return error_set(err, errno, "linux.namespaces: make cgroup");
     if (mounts_apply(m, err) < 0 || devices_create(m, err) < 0)
         return -1;
+    /* While the root may still be written to. What cannot be made is missed on entering it. */
+    AUTO_CLOSE int cwd = root_mkdir(m->rootfd, c->process.cwd, 0755, NULL);
     if (c->hooks[HOOK_PRESTART].len + c->hooks[HOOK_CREATE_RUNTIME].len) {
         if (sync_send(a->sock, SYNC_MOUNTED, 0, NULL, err) < 0 ||
             sync_wait(a->sock, SYNC_HOOKS_DONE, err) < 0)

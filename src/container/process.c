@@ -14,13 +14,13 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/str.h"
 #include "container/caps.h"
-#include "container/root.h"
 
 /* struct sched_attr of sched_setattr(2), which glibc does not declare. */
 struct sched_attributes {
@@ -87,15 +87,7 @@ int process_set_session(const struct process *p, bool keep_keyring, struct error
 
 int process_chdir(const struct process *p, struct error **err)
 {
-    int r = chdir(p->cwd);
-    if (r < 0 && errno == ENOENT) {
-        AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        AUTO_CLOSE int dir = root < 0 ? -1 : root_mkdir(root, p->cwd, 0755, err);
-        if (root >= 0 && dir < 0)
-            return error_prefix(err, "process.cwd");
-        r = dir < 0 ? -1 : fchdir(dir);
-    }
-    if (r < 0)
+    if (chdir(p->cwd) < 0)
         return error_set(err, errno, "process.cwd: enter %s", p->cwd);
     /* A link such as /proc/self/fd/7 could have led to a folder of the host that is still open: the
      * kernel then calls the place unreachable (getcwd(2)). */
@@ -170,6 +162,69 @@ static int load_filter(const struct seccomp_filter *f, const struct listener *l,
     return seccomp_send_listener(f, l->sock, fd, l->pid, l->state, err);
 }
 
+/* The user's standard streams, so that /proc/self/fd/1 can be opened by it. The null device is
+ * everybody's, and of a root command nothing is missing. */
+static int give_streams(const struct user *u, struct error **err)
+{
+    for (int fd = 0; u->uid != 0 && fd < 3; fd++) {
+        struct stat st;
+        if (fstat(fd, &st) < 0 || st.st_uid == u->uid ||
+            (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
+            continue;
+        /* A pipe's or a readonly file's owner may not be changeable; it is no reason to fail. */
+        if (fchown(fd, u->uid, (gid_t)-1) < 0 && errno != EPERM && errno != EINVAL &&
+            errno != EROFS && errno != ENOSYS)
+            return error_set(err, errno, "process.user.uid: give it stream %d", fd);
+    }
+    return 0;
+}
+
+/* HOME of the user, from the container's /etc/passwd: the sixth of seven fields. */
+static char *find_home(uid_t uid)
+{
+    char *text = NULL, *home = NULL, *save = NULL;
+    if (read_file_at(AT_FDCWD, "/etc/passwd", 1 << 20, &text, NULL, NULL) < 0)
+        return xstrdup("/");
+    for (char *line = strtok_r(text, "\n", &save); line && !home;
+         line = strtok_r(NULL, "\n", &save)) {
+        char *field[7], *p = line;
+        int n = 0;
+        while (n < 7 && (field[n] = strsep(&p, ":")))
+            n++;
+        if (n >= 6 && *field[2] && strtoul(field[2], NULL, 10) == uid)
+            home = xstrdup(field[5]);
+    }
+    free(text);
+    return home && *home ? home : (free(home), xstrdup("/"));
+}
+
+/* The environment with HOME if it has none, and the descriptors of socket activation, which are
+ * meant for the process with this pid. Never freed: it is executed with. */
+static const char **environment(const struct process *p)
+{
+    size_t n = 0;
+    bool home = false;
+    while (p->env[n]) {
+        home |= str_starts(p->env[n], "HOME=") && p->env[n][5];
+        n++;
+    }
+    const char **env = xcalloc(n + 4, sizeof *env);
+    n = 0;
+    for (size_t i = 0; p->env[i]; i++)
+        if (home || !str_starts(p->env[i], "HOME="))
+            env[n++] = p->env[i];
+    if (!home) {
+        AUTO_FREE char *dir = find_home(p->user.uid);
+        env[n++] = xasprintf("HOME=%s", dir);
+    }
+    const char *fds = getenv("LISTEN_FDS");
+    if (fds) {
+        env[n++] = xasprintf("LISTEN_FDS=%s", fds);
+        env[n++] = xasprintf("LISTEN_PID=%d", (int)getpid());
+    }
+    return env;
+}
+
 int process_execute(const struct process *p, const char *file, const struct seccomp_filter *f,
                     const struct listener *l, int preserve_fds, struct error **err)
 {
@@ -178,6 +233,9 @@ int process_execute(const struct process *p, const char *file, const struct secc
     /* Without no_new_privs loading a filter takes CAP_SYS_ADMIN, which is gone further down; with
      * it the filter comes last, so that it need not allow what happens here. */
     if (!p->no_new_privileges && load_filter(f, l, err) < 0)
+        return -1;
+    const char **env = environment(p);
+    if (give_streams(&p->user, err) < 0)
         return -1;
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         return error_set(err, errno, "keep capabilities");
@@ -194,7 +252,7 @@ int process_execute(const struct process *p, const char *file, const struct secc
     signal(SIGPIPE, SIG_DFL);
     if (p->no_new_privileges && load_filter(f, l, err) < 0)
         return -1;
-    execve(file, (char *const *)p->args, (char *const *)p->env);
+    execve(file, (char *const *)p->args, (char *const *)env);
     return error_set(err, errno, "process.args[0]: execute %s", file);
 }
 

@@ -43,7 +43,8 @@ int state_check_id(const char *id, struct error **err)
         ok = isalnum((unsigned char)*p) || strchr("_+-.", *p);
     return ok ? 0
               : error_set(err, 0,
-                          "container id '%s' (letters, digits, '_', '+', '-' and '.' are allowed)",
+                          "invalid container id '%s' (letters, digits, '_', '+', '-' and '.' are "
+                          "allowed)",
                           id);
 }
 
