@@ -237,7 +237,9 @@ int cgroup_create(struct cgroup *g, const char *path, const struct config *c, st
     if (n <= 1)
         return error_set(err, EINVAL, "linux.cgroupsPath: '%s' is the root of the hierarchy", path);
     if (create_all(g, c, err) < 0) {
-        cgroup_remove(g, NULL);
+        /* What was there before is somebody else's. */
+        if (g->made)
+            cgroup_remove(g, NULL);
         return -1;
     }
     return 0;
@@ -469,6 +471,8 @@ static int remove_one(struct cgroup *g, struct cgroup_hierarchy *h, int *patienc
 int cgroup_remove(struct cgroup *g, struct error **err)
 {
     int r = 0, patience = 10000; /* ms */
+    if (!g->made)                /* there before the container: only its processes go */
+        return cgroup_kill(g, SIGKILL, err);
     for (size_t i = 0; i < g->len; i++)
         if (remove_one(g, &g->h[i], &patience, r == 0 ? err : NULL) < 0)
             r = -1;

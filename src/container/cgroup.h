@@ -44,7 +44,8 @@ int cgroup_apply(struct cgroup *g, const struct resources *r, struct error **err
 /* Gives the group of a container with a user namespace to its root (config-linux.md, Cgroup
  * ownership). */
 int cgroup_delegate(struct cgroup *g, uid_t uid, gid_t gid, struct error **err);
-/* Kills what is left in the group and removes it, and the parents that were made. */
+/* Kills what is left in the group and removes it and the parents, as far as they were made for the
+ * container (g->made). */
 int cgroup_remove(struct cgroup *g, struct error **err);
 void cgroup_close(struct cgroup *g);
 

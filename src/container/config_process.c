@@ -233,8 +233,8 @@ static int read_command(const struct node *n, struct process *p, struct error **
 int config_process(const struct node *n, struct process *p, struct error **err)
 {
     p->ioprio = -1;
-    if (node_object(n, err) <= 0)
-        return node_required(n, err);
+    if (node_required(n, err) < 0 || node_object(n, err) < 0)
+        return -1;
     struct node terminal = node_get(n, "terminal"), user = node_get(n, "user"),
                 nnp = node_get(n, "noNewPrivileges"), oom = node_get(n, "oomScoreAdj"),
                 apparmor = node_get(n, "apparmorProfile"), selinux = node_get(n, "selinuxLabel"),

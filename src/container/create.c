@@ -46,7 +46,7 @@ struct making {
     struct seccomp_filter filter;
     int ns_fds[NS_COUNT];
     int *idmapped;
-    int statefd, console_sock;
+    int statefd, fifo, console_sock;
     int sock[2];
     pid_t pid;
     bool state_made, hooks_began;
@@ -55,6 +55,7 @@ struct making {
 static struct json_object *parse(const char *text, size_t len, const char *name, struct error **err)
 {
     struct json_tokener *t = json_tokener_new_ex(64);
+    json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
     struct json_object *o = json_tokener_parse_ex(t, text, (int)len);
     enum json_tokener_error e = json_tokener_get_error(t);
     if (e == json_tokener_continue) /* a number needs what follows it to end */
@@ -166,6 +167,7 @@ static pid_t clone_init(const struct making *m, unsigned long flags, int into, s
 static void become_init(struct making *m, bool join)
 {
     close(m->sock[0]);
+    close(m->statefd);
     const struct init a = {
         .id = m->id,
         .bundle = m->bundle,
@@ -175,7 +177,7 @@ static void become_init(struct making *m, bool join)
         .ns_fds = join ? m->ns_fds : NULL,
         .idmapped = m->idmapped,
         .sock = m->sock[1],
-        .statefd = m->statefd,
+        .fifo = m->fifo,
         .console_sock = m->console_sock,
         .preserve_fds = m->o->preserve_fds,
         .no_pivot = m->o->no_pivot,
@@ -328,9 +330,16 @@ static int write_pid_file(const char *path, pid_t pid, struct error **err)
     return replace_file_at(AT_FDCWD, path, text, (size_t)n, 0644, err);
 }
 
-/* The child's death without a word: why. */
+/* Why it failed: what the child said, if it spoke while the parent failed at something else because
+ * of that; or that it died without a word. */
 static void explain_end(struct making *m, struct error **err)
 {
+    struct error *its = NULL;
+    if (err && m->sock[0] >= 0 && sync_pending_error(m->sock[0], &its)) {
+        error_free(err);
+        *err = its;
+        return;
+    }
     if (!err || error_code(*err) != EPIPE || m->pid <= 0)
         return;
     int status;
@@ -348,6 +357,15 @@ static void explain_end(struct making *m, struct error **err)
                   WEXITSTATUS(status));
 }
 
+/* Open to all users: the root of a user namespace is one of them. The folder it is in is not. */
+static int make_fifo(struct making *m, struct error **err)
+{
+    if (mkfifoat(m->statefd, EXEC_FIFO, 0600) < 0 || fchmodat(m->statefd, EXEC_FIFO, 0622, 0) < 0 ||
+        (m->fifo = openat(m->statefd, EXEC_FIFO, O_PATH | O_CLOEXEC)) < 0)
+        return error_set(err, errno, "make %s", EXEC_FIFO);
+    return 0;
+}
+
 static int build(struct making *m, bool wait_at_fifo, struct error **err)
 {
     const struct config *c = m->config;
@@ -355,20 +373,16 @@ static int build(struct making *m, bool wait_at_fifo, struct error **err)
     if (m->statefd < 0)
         return -1;
     m->state_made = true;
-    if (wait_at_fifo && mkfifoat(m->statefd, EXEC_FIFO, 0600) < 0)
-        return error_set(err, errno, "make %s", EXEC_FIFO);
+    if (wait_at_fifo && make_fifo(m, err) < 0)
+        return -1;
     if (make_cgroup(m, err) < 0)
         return -1;
-    int statefd = m->statefd;
-    if (!wait_at_fifo)
-        m->statefd = -1; /* nothing of the state folder is the child's business */
-    int r = spawn(m, err);
-    m->statefd = statefd;
-    if (r < 0 || furnish(m, err) < 0 || sync_send(m->sock[0], SYNC_READY, m->pid, NULL, err) < 0)
+    if (spawn(m, err) < 0 || furnish(m, err) < 0 ||
+        sync_send(m->sock[0], SYNC_READY, m->pid, NULL, err) < 0)
         return -1;
     /* While the child mounts. */
     int fd = openat(m->statefd, "config.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    r = fd < 0 ? -1 : write_all(fd, m->text, m->text_len);
+    int r = fd < 0 ? -1 : write_all(fd, m->text, m->text_len);
     if (fd >= 0)
         close(fd);
     if (r < 0)
@@ -418,6 +432,8 @@ static void making_free(struct making *m)
             close(m->sock[i]);
     if (m->statefd >= 0)
         close(m->statefd);
+    if (m->fifo >= 0)
+        close(m->fifo);
     if (m->console_sock >= 0 && m->console_sock != m->o->console_fd_out)
         close(m->console_sock);
     free(m->root);
@@ -427,7 +443,7 @@ static void making_free(struct making *m)
 
 static void making_init(struct making *m, const char *id, const struct container_options *o)
 {
-    *m = (struct making){.id = id, .o = o, .statefd = -1, .sock = {-1, -1}};
+    *m = (struct making){.id = id, .o = o, .statefd = -1, .fifo = -1, .sock = {-1, -1}};
     m->console_sock = o->console_fd_out > 0 ? o->console_fd_out : -1;
     for (int k = 0; k < NS_COUNT; k++)
         m->ns_fds[k] = -1;

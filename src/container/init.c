@@ -116,20 +116,23 @@ static int set_personality(const struct config *c, struct error **err)
 }
 
 /* Waits until the command may be executed. out: where an error of the execution is told. */
-static int wait_for_start(const struct init *a, int *out, struct error **err)
+static int wait_for_start(const struct init *a, int fds, int *out, struct error **err)
 {
     *out = a->sock;
     if (sync_send(a->sock, SYNC_CREATED, 0, NULL, err) < 0)
         return -1;
-    if (a->statefd < 0)
+    if (a->fifo < 0)
         return sync_wait(a->sock, SYNC_GO, err);
     close(a->sock);
     *out = -1;
     /* Blocks until `start` opens the other end; what is written there is its error message. */
-    int fd = openat(a->statefd, EXEC_FIFO, O_WRONLY | O_CLOEXEC);
+    char name[16];
+    snprintf(name, sizeof name, "%d", a->fifo);
+    int fd = openat(fds, name, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, errno, "open %s", EXEC_FIFO);
-    close(a->statefd);
+    close(a->fifo);
+    close(fds);
     *out = fd;
     return 0;
 }
@@ -162,6 +165,11 @@ static int init_steps(const struct init *a, int *out, struct error **err)
     if (process_set_labels(p, err) < 0 || build_root(a, &m, &pid, err) < 0)
         return -1;
     int listener = -1, slave = -1;
+    /* The fifo is reopened by its descriptor, from the host's procfs: the state folder is nothing
+     * the container should hold, and its root may be an ordinary user to whom it is closed. */
+    int fds = a->fifo < 0 ? -1 : open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (a->fifo >= 0 && fds < 0)
+        return error_set(err, errno, "open /proc/self/fd");
     if (a->filter->notify && (listener = seccomp_connect(a->filter, err)) < 0)
         return -1;
     if (p->terminal && (slave = console_open(m.rootfd, p, a->console_sock, true, err)) < 0)
@@ -176,7 +184,7 @@ static int init_steps(const struct init *a, int *out, struct error **err)
     if (process_chdir(p, err) < 0)
         return -1;
     char *file = process_find(p, err);
-    if (!file || wait_for_start(a, out, err) < 0)
+    if (!file || wait_for_start(a, fds, out, err) < 0)
         return -1;
     return start(a, file, listener, pid, err);
 }

@@ -14,7 +14,7 @@ struct init {
     const int *ns_fds;
     int *idmapped;
     int sock;         /* to the runtime */
-    int statefd;      /* folder with the fifo to wait at; -1: wait for SYNC_GO */
+    int fifo;         /* O_PATH descriptor of the fifo to wait at; -1: wait for SYNC_GO */
     int console_sock; /* -1: none */
     int preserve_fds;
     bool no_pivot, keep_keyring;

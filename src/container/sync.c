@@ -44,11 +44,11 @@ void sync_send_error(int sock, const struct error *e)
 }
 
 /* One message. 1, 0 at the end of the conversation, -1 with err. */
-static int receive(int sock, struct message *m, struct error **err)
+static int receive(int sock, int flags, struct message *m, struct error **err)
 {
     ssize_t n;
     do {
-        n = recv(sock, m, sizeof *m - 1, 0);
+        n = recv(sock, m, sizeof *m - 1, flags);
     } while (n < 0 && errno == EINTR);
     if (n < 0 && errno != ECONNRESET)
         return error_set(err, errno, "hear from the container's process");
@@ -70,7 +70,7 @@ static int its_error(const struct message *m, struct error **err)
 int sync_wait(int sock, enum sync_kind kind, struct error **err)
 {
     struct message m;
-    int r = receive(sock, &m, err);
+    int r = receive(sock, 0, &m, err);
     if (r < 0)
         return -1;
     if (r == 0)
@@ -82,10 +82,21 @@ int sync_wait(int sock, enum sync_kind kind, struct error **err)
     return m.value;
 }
 
+bool sync_pending_error(int sock, struct error **err)
+{
+    struct message m;
+    while (receive(sock, MSG_DONTWAIT, &m, NULL) > 0)
+        if (m.kind == SYNC_ERROR) {
+            its_error(&m, err);
+            return true;
+        }
+    return false;
+}
+
 int sync_wait_end(int sock, struct error **err)
 {
     struct message m;
-    int r = receive(sock, &m, err);
+    int r = receive(sock, 0, &m, err);
     if (r <= 0)
         return r;
     return m.kind == SYNC_ERROR ? its_error(&m, err)

@@ -4,6 +4,7 @@
 #ifndef WIRT_CONTAINER_SYNC_H
 #define WIRT_CONTAINER_SYNC_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -27,6 +28,8 @@ void sync_send_error(int sock, const struct error *e);
 /* Waits for a message of this kind. SYNC_ERROR from the other side becomes err. Answers the value;
  * -1 on failure; at the end of the conversation -1 with code EPIPE. */
 int sync_wait(int sock, enum sync_kind kind, struct error **err);
+/* Whether an error of the other side is there already; it goes to err. */
+bool sync_pending_error(int sock, struct error **err);
 /* Waits for the end of the conversation: 0 the command was executed, -1 with its error. */
 int sync_wait_end(int sock, struct error **err);
 
