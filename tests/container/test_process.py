@@ -56,8 +56,8 @@ def test_environment():
     b.process["env"] = ["PATH=/nowhere:/bin", "A=b c"]
     b.process["user"] = {"uid": 7, "gid": 7}
     with open(os.path.join(b.rootfs, "etc/passwd"), "w") as f:
-        f.write("root:x:0:0::/root:/bin/sh\nseven:x:7:7::/home/seven:/bin/sh\n")
-    equal(sorted(b.output().split("\n")), ["", "A=b c", "HOME=/home/seven", "PATH=/nowhere:/bin"])
+        f.write("root:x:0:0::/root:/bin/sh\nseven:x:7:7::/seven:/bin/sh\n")
+    equal(sorted(b.output().split("\n")), ["", "A=b c", "HOME=/seven", "PATH=/nowhere:/bin"])
 
 
 def test_user():
