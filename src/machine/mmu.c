@@ -158,6 +158,33 @@ static uint8_t *host_address(struct hart *h, uint64_t va, enum access access, ui
     return page + (va & (PAGE_SIZE - 1));
 }
 
+/* A guest's accesses may be misaligned, and race with those of its other harts. An aligned one is
+ * one access of the host too. */
+#define GUEST_ACCESS __attribute__((no_sanitize("thread", "alignment")))
+
+GUEST_ACCESS static uint64_t guest_load(const void *p, unsigned size)
+{
+    uint64_t value = 0;
+    switch (size) {
+    case 1: return *(const volatile uint8_t *)p;
+    case 2: return *(const volatile uint16_t *)p;
+    case 4: return *(const volatile uint32_t *)p;
+    case 8: return *(const volatile uint64_t *)p;
+    default: memcpy(&value, p, size); return value;
+    }
+}
+
+GUEST_ACCESS static void guest_store(void *p, unsigned size, uint64_t value)
+{
+    switch (size) {
+    case 1: *(volatile uint8_t *)p = (uint8_t)value; break;
+    case 2: *(volatile uint16_t *)p = (uint16_t)value; break;
+    case 4: *(volatile uint32_t *)p = (uint32_t)value; break;
+    case 8: *(volatile uint64_t *)p = value; break;
+    default: memcpy(p, &value, size);
+    }
+}
+
 static bool load_within(struct hart *h, uint64_t va, unsigned size, uint64_t *value)
 {
     uint64_t pa;
@@ -165,15 +192,8 @@ static bool load_within(struct hart *h, uint64_t va, unsigned size, uint64_t *va
     const uint8_t *p = host_address(h, va, ACCESS_LOAD, &pa, &failed);
     if (failed)
         return false;
-    *value = 0;
     if (p) {
-        switch (size) {
-        case 1: *value = *p; break;
-        case 2: *value = *(const uint16_t *)(const void *)p; break;
-        case 4: *value = *(const uint32_t *)(const void *)p; break;
-        case 8: *value = *(const uint64_t *)(const void *)p; break;
-        default: memcpy(value, p, size); break;
-        }
+        *value = guest_load(p, size);
         return true;
     }
     h->stats.mmio++;
@@ -226,13 +246,7 @@ static bool store_within(struct hart *h, uint64_t va, unsigned size, uint64_t va
     if (failed)
         return false;
     if (p) {
-        switch (size) {
-        case 1: *p = (uint8_t)value; break;
-        case 2: *(uint16_t *)(void *)p = (uint16_t)value; break;
-        case 4: *(uint32_t *)(void *)p = (uint32_t)value; break;
-        case 8: *(uint64_t *)(void *)p = value; break;
-        default: memcpy(p, &value, size); break;
-        }
+        guest_store(p, size, value);
         if (h->m->tohost) {
             uint64_t offset = (uint64_t)(p - (uint8_t *)slat_host(h->m->slat, RAM_BASE, 1, false));
             watched_store(h->m, RAM_BASE + offset);
