@@ -28,6 +28,7 @@ struct engine *engine_new(const struct engine_config *config, struct error **err
             engine_free(e);
             return NULL;
         }
+        e->host = emit_host_features();
         emit_stubs(e);
     }
     return e;

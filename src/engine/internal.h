@@ -18,8 +18,21 @@ enum leave {
     LEAVE_AGAIN,        /* the code is void: look cpu->pc up again */
 };
 
+/* What the host has beyond the first x86-64. */
+enum host_feature {
+    HOST_POPCNT = 1 << 0,
+    HOST_LZCNT = 1 << 1,
+    HOST_AVX = 1 << 2,
+    HOST_BMI1 = 1 << 3,
+    HOST_BMI2 = 1 << 4,
+    HOST_FMA = 1 << 5,
+    HOST_ALL = (1 << 6) - 1
+};
+
 struct engine {
     struct engine_config config;
+    unsigned
+        host; /* enum host_feature: what emitted code uses; detected, tests set it themselves */
     bool flushing;
     pthread_mutex_t lock; /* guards all below; never held while an engine_ops function runs */
     struct code_cache cache;
@@ -65,7 +78,13 @@ bool emit_has_room(const struct engine *e, const struct ir_block *ir);
 /* Translates ir into b->code. There is room. */
 void emit_block(struct engine *e, struct block *b, const struct ir_block *ir);
 
+/* What this host has: enum host_feature. */
+unsigned emit_host_features(void);
+
 void emit_free(struct engine *e);
+
+/* Of the block that was emitted last: bytes before its cold code. */
+uint32_t emit_hot_length(const struct engine *e);
 
 /* Makes the place of link lead to code. */
 void emit_patch_link(struct engine *e, const struct link *l, const uint8_t *code);

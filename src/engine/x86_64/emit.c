@@ -8,15 +8,28 @@
 
 #define HOST_BYTES_MAX 256u /* an IR instruction becomes at most that, cold code included */
 
-static void detect_host(struct emit *m)
+unsigned emit_host_features(void)
 {
-    unsigned a, b, c, d;
-    bool avx = __builtin_cpu_supports("avx"); /* asks the operating system too */
-    m->popcnt = __builtin_cpu_supports("popcnt");
-    m->bmi1 = avx && __builtin_cpu_supports("bmi");
-    m->bmi2 = avx && __builtin_cpu_supports("bmi2");
-    m->fma = avx && __builtin_cpu_supports("fma");
-    m->lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_LZCNT);
+    unsigned a, b, c, d, host = 0;
+    if (__builtin_cpu_supports("popcnt"))
+        host |= HOST_POPCNT;
+    if (__get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_LZCNT))
+        host |= HOST_LZCNT;
+    if (!__builtin_cpu_supports("avx")) /* asks the operating system too */
+        return host;                    /* none that is encoded with VEX */
+    host |= HOST_AVX;
+    if (__builtin_cpu_supports("bmi"))
+        host |= HOST_BMI1;
+    if (__builtin_cpu_supports("bmi2"))
+        host |= HOST_BMI2;
+    if (__builtin_cpu_supports("fma"))
+        host |= HOST_FMA;
+    return host;
+}
+
+uint32_t emit_hot_length(const struct engine *e)
+{
+    return ((const struct emit *)e->emit)->hot_length;
 }
 
 bool emit_has_room(const struct engine *e, const struct ir_block *ir)
@@ -94,6 +107,7 @@ static void finish(struct emit *m)
 {
     struct block *b = m->b;
     struct code_cache *c = &m->e->cache;
+    m->hot_length = (uint32_t)(m->a.p - m->entry);
     emit_cold(m);
     b->reenter = (uint32_t)(m->a.p - m->entry);
     mov_ri(&m->a, RAX, m->ir->pc);
@@ -110,10 +124,8 @@ static void finish(struct emit *m)
 void emit_block(struct engine *e, struct block *b, const struct ir_block *ir)
 {
     struct emit *m = e->emit;
-    if (!m) {
+    if (!m)
         m = e->emit = xcalloc(1, sizeof *m);
-        detect_host(m);
-    }
     start(m, e, b, ir);
     /* what emit_redirect overwrites: one instruction, within 8 aligned bytes */
     static const uint8_t nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};

@@ -76,7 +76,7 @@ struct emit {
     struct fault_point *points;
     uint32_t n_points, cap_points;
     uint8_t *entry;
-    bool fma, bmi1, bmi2, lzcnt, popcnt; /* what the host has */
+    uint32_t hot_length; /* of the block that was finished last */
 };
 
 /* alloc.c: which value is where. use_* count as one use. */
@@ -121,6 +121,11 @@ void add_point(struct emit *m, const uint8_t *at, unsigned gi);
 enum cc emit_compare(struct emit *m, const struct ir_insn *i);
 void call_helper(struct emit *m,
                  const void *fn); /* arguments are in rsi, rdx, rcx; nothing is live */
+
+static inline bool host_has(const struct emit *m, unsigned features)
+{
+    return (m->e->host & features) == features;
+}
 
 static inline const uint8_t *stub(const struct emit *m, const uint8_t *rx)
 {

@@ -336,7 +336,7 @@ static bool in_line(const struct emit *m, const struct ir_insn *i)
     case IR_FMUL:
     case IR_FDIV:
     case IR_FSQRT: return rounds_as_host(m, i);
-    case IR_FMADD: return m->fma && rounds_as_host(m, i);
+    case IR_FMADD: return host_has(m, HOST_FMA) && rounds_as_host(m, i);
     case IR_FCVT_FF: return i->size == 8 || rounds_as_host(m, i);
     case IR_FCVT_TO_INT: return i->cond == 1 || rounds_as_host(m, i);
     case IR_FCVT_FROM_INT:

@@ -115,7 +115,7 @@ static void emit_inverted(struct emit *m, unsigned n)
     const struct ir_insn *i = &m->ir->insn[n];
     struct assembler *a = &m->a;
     enum reg x = use_reg(m, i->a), y = second(m, i);
-    if (i->op == IR_ANDN && m->bmi1) {
+    if (i->op == IR_ANDN && host_has(m, HOST_BMI1)) {
         vex_rrr(a, 2, 0, true, 0xf2, def_reg(m, n), y, x);
         return;
     }
@@ -140,7 +140,7 @@ static void emit_shift(struct emit *m, unsigned n, enum shift op)
         sign_extend_word(m, i, d);
         return;
     }
-    if (m->bmi2 && op >= SH_SHL) {
+    if (host_has(m, HOST_BMI2) && op >= SH_SHL) {
         enum reg x = use_reg(m, i->a), y = second(m, i);
         d = def_reg(m, n);
         vex_rrr(a, 2, op == SH_SHL ? 1 : op == SH_SAR ? 2 : 3, w, 0xf7, d, y, x);
@@ -350,7 +350,9 @@ static void emit_pure(struct emit *m, unsigned n, uint64_t fn, unsigned b, uint6
 static void emit_count(struct emit *m, unsigned n)
 {
     const struct ir_insn *i = &m->ir->insn[n];
-    bool native = i->op == IR_CLZ ? m->lzcnt : i->op == IR_CTZ ? m->bmi1 : m->popcnt;
+    bool native = i->op == IR_CLZ   ? host_has(m, HOST_LZCNT)
+                  : i->op == IR_CTZ ? host_has(m, HOST_BMI1)
+                                    : host_has(m, HOST_POPCNT);
     unsigned opcode = i->op == IR_CLZ ? 0x0fbd : i->op == IR_CTZ ? 0x0fbc : 0x0fb8;
     if (native) {
         enum reg x = use_reg(m, i->a);
