@@ -196,7 +196,8 @@ void hart_fence_i(struct cpu *cpu)
         else if (c->hart != CHANGE_NO_HART)
             post_drop(&m->harts[c->hart], c->page, c->va);
     }
-    qsort(changes, n, sizeof *changes, by_page);
+    if (n)
+        qsort(changes, n, sizeof *changes, by_page);
     for (unsigned i = 0; i < n; i++)
         if (!i || changes[i].page != changes[i - 1].page)
             engine_invalidate(m->engine, changes[i].page, PAGE_SIZE, true);
