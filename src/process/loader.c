@@ -285,6 +285,15 @@ static uint64_t phdr_address(const struct elf *e, uint64_t bias)
     return 0;
 }
 
+/* Without a PT_GNU_STACK the kernel's answer for riscv64 is no, too. */
+static bool wants_exec_stack(const struct elf *e)
+{
+    for (unsigned i = 0; i < e->head.e_phnum; i++)
+        if (e->phdrs[i].p_type == PT_GNU_STACK)
+            return e->phdrs[i].p_flags & PF_X;
+    return false;
+}
+
 /* The PT_INTERP string; *path stays NULL for a static program. */
 static int read_interp(const struct elf *e, char **path, struct error **err)
 {
@@ -349,6 +358,7 @@ static int load_main(struct process *p, struct elf *e, struct program *out, stru
     image.phdr = phdr_address(e, image.bias);
     image.n_phdr = e->head.e_phnum;
     image.end = e->hi + image.bias;
+    image.exec_stack = wants_exec_stack(e);
     out->pc = image.entry;
     if (interp && load_interp(p, interp, &image.interp_base, &out->pc, err) < 0)
         return -1;

@@ -30,6 +30,7 @@ struct loaded {
     uint64_t phdr, n_phdr;
     uint64_t end;         /* of its highest segment */
     uint64_t interp_base; /* 0: none */
+    bool exec_stack;      /* PT_GNU_STACK asks for it: nested functions of C */
 };
 
 /* stack.c: 0 with the stack pointer in *sp, or -1 with err. */

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "process/features.h"
 #include "process/path.h"
 #include "process/space.h"
 
@@ -82,10 +83,8 @@ static void write_cpuinfo(struct str *out)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     for (long i = 0; i < n; i++)
-        str_printf(out,
-                   "processor\t: %ld\nhart\t\t: %ld\n"
-                   "isa\t\t: rv64imafdc_zicntr_zicsr_zifencei_zba_zbb_zbs\nmmu\t\t: sv48\n\n",
-                   i, i);
+        str_printf(out, "processor\t: %ld\nhart\t\t: %ld\nisa\t\t: %s\nmmu\t\t: sv48\n\n", i, i,
+                   features_isa());
 }
 
 /* Bytes from the guest's stack, as far as it is still there. */

@@ -4,20 +4,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "process/appearance.h"
 #include "process/loader.h"
 #include "process/path.h"
 #include "process/signal.h"
@@ -250,8 +249,7 @@ int process_exec(const struct process_config *config, struct error **err)
     if (load_program(p, &program, err) < 0)
         return -1;
 
-    AUTO_FREE char *name = xstrdup(p->exe);
-    prctl(PR_SET_NAME, basename(name));
+    appearance_set(p);
     t->cpu.pc = program.pc;
     t->cpu.x[2] = program.sp;
     thread_enlist(t);

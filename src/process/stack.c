@@ -10,15 +10,12 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "process/features.h"
 #include "process/loader.h"
 #include "process/space.h"
 
 #define DEFAULT_STACK ((uint64_t)8 << 20)
 #define LARGEST_STACK ((uint64_t)1 << 30)
-
-/* Single-letter extensions in AT_HWCAP, as the kernel reports them. */
-#define HWCAP(letter) (1ull << ((letter) - 'A'))
-#define HWCAPS        (HWCAP('I') | HWCAP('M') | HWCAP('A') | HWCAP('F') | HWCAP('D') | HWCAP('C'))
 
 static uint64_t stack_size(const struct process *p)
 {
@@ -35,11 +32,12 @@ static uint64_t stack_size(const struct process *p)
     return (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
 }
 
-static int map_stack(struct process *p, struct error **err)
+static int map_stack(struct process *p, bool executable, struct error **err)
 {
     uint64_t size = stack_size(p);
+    int prot = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
     /* One page more, taken away again from the guest: an overflow must not reach what is below. */
-    long r = space_mmap(p, 0, size + PAGE_SIZE, PROT_READ | PROT_WRITE,
+    long r = space_mmap(p, 0, size + PAGE_SIZE, prot,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (r < 0)
         return error_set(err, (int)-r, "a stack of %llu bytes", (unsigned long long)size);
@@ -81,7 +79,7 @@ static void aux(struct auxv *v, uint64_t type, uint64_t value)
 static struct auxv make_auxv(const struct loaded *image, uint64_t random, uint64_t name)
 {
     struct auxv v = {.n = 0};
-    aux(&v, AT_HWCAP, HWCAPS);
+    aux(&v, AT_HWCAP, features_hwcap());
     aux(&v, AT_PAGESZ, PAGE_SIZE);
     aux(&v, AT_CLKTCK, (uint64_t)sysconf(_SC_CLK_TCK));
     aux(&v, AT_PHDR, image->phdr);
@@ -107,7 +105,7 @@ int build_stack(struct process *p, const struct loaded *image, uint64_t *sp_out,
     char *const *argv = p->config.argv, *const *envp = p->config.envp;
     size_t bytes = 0;
     size_t argc = count(argv, &bytes), envc = count(envp, &bytes);
-    if (map_stack(p, err) < 0)
+    if (map_stack(p, image->exec_stack, err) < 0)
         return -1;
     if (bytes > (p->stack_hi - p->stack_lo) / 4)
         return error_set(err, E2BIG, "%zu bytes of arguments and environment on a stack of %llu",
@@ -119,6 +117,7 @@ int build_stack(struct process *p, const struct loaded *image, uint64_t *sp_out,
     for (size_t i = envc; i-- > 0;)
         vector[argc + 2 + i] = push_string(&sp, envp[i]);
     uint64_t args_end = sp;
+    p->env_len = name - sp;
     for (size_t i = argc; i-- > 0;)
         vector[1 + i] = push_string(&sp, argv[i]);
     p->args = sp;

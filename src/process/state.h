@@ -109,6 +109,7 @@ struct process {
     uint64_t stack_lo, stack_hi;
     uint64_t auxv, auxv_len;             /* on the guest's stack */
     uint64_t args, args_len;             /* the argument strings, likewise */
+    uint64_t env_len;                    /* and behind them those of the environment */
     uint64_t limit_as[2], limit_data[2]; /* RLIMIT_AS, RLIMIT_DATA as the guest set them */
     bool limit_as_set, limit_data_set;
 };

@@ -3,11 +3,13 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "process/features.h"
+
 #define OPCODE_SYSTEM 0x73
 #define CSR_CYCLE     0xc00
 #define CSR_TIME      0xc01
 #define CSR_INSTRET   0xc02
-#define TICK_NS       100 /* time counts at 10 MHz, as on the machine wall's board */
+#define TICK_NS       (1000000000 / TIME_HZ)
 
 bool user_csr(struct cpu *cpu, uint32_t insn)
 {

@@ -62,6 +62,21 @@ contains "-L: .. does not lead out of it" "|from the sysroot" "$(run -L root ./s
 rm root/etc/wirt-test
 contains "-L: what is not below it is the host's" "|" "$(run -L root ./show)"
 
+# Others see the program, not the emulator.
+printf '#include <unistd.h>\nint main(void) { return pause(); }\n' >wait.c
+riscv64-linux-gnu-gcc -static wait.c -o waiting-program || exit 1
+B=5 "$riscv64" ./waiting-program "one word" 2 &
+pid=$!
+if wait_for 10 grep -q waiting /proc/$pid/comm && wait_for 10 grep -q word /proc/$pid/cmdline; then
+    equal "/proc/PID/cmdline" "./waiting-program|one word|2|" "$(tr '\0' '|' </proc/$pid/cmdline)"
+    contains "/proc/PID/environ" "B=5" "$(tr '\0' '\n' </proc/$pid/environ)"
+    equal "/proc/PID/comm" "waiting-program" "$(cat /proc/$pid/comm)"
+else
+    not_ok "/proc/PID" "comm is $(cat /proc/$pid/comm)"
+fi
+kill -KILL $pid
+wait $pid 2>/dev/null
+
 # The file itself: no interpreter, no library.
 equal "wirt-riscv64 is static" "" "$(readelf -lW "$riscv64" | grep INTERP)$(readelf -dW "$riscv64" | grep NEEDED)"
 equal "no page of it is writable and executable" "" "$(readelf -lW "$riscv64" | grep -E 'RWE|STACK.* RWE')"

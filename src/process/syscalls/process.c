@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "process/exec.h"
+#include "process/features.h"
 #include "process/syscall.h"
 #include "process/thread.h"
 
@@ -187,23 +188,42 @@ long sys_prlimit64(struct thread *t, const uint64_t a[6])
     return limit(t, a[0], (int)a[1], a[2], a[3]);
 }
 
-/* --- riscv_hwprobe: Documentation/riscv/hwprobe.rst of the kernel --- */
+/* --- riscv_hwprobe: Documentation/arch/riscv/hwprobe.rst of the kernel --- */
 
 enum {
     HWPROBE_MVENDORID = 0,
     HWPROBE_MARCHID = 1,
     HWPROBE_MIMPID = 2,
-    HWPROBE_BASE_BEHAVIOR = 3, /* bit 0: rv64ima with the kernel's ABI */
+    HWPROBE_BASE_BEHAVIOR = 3,
     HWPROBE_IMA_EXT_0 = 4,
     HWPROBE_CPUPERF_0 = 5,
+    HWPROBE_HIGHEST_VIRT_ADDRESS = 7,
+    HWPROBE_TIME_CSR_FREQ = 8,
+    HWPROBE_MISALIGNED_SCALAR_PERF = 9,
+    HWPROBE_MISALIGNED_VECTOR_PERF = 10,
 };
 
-#define EXT_0_FD        (1ull << 0)
-#define EXT_0_C         (1ull << 1)
-#define EXT_0_ZBA       (1ull << 3)
-#define EXT_0_ZBB       (1ull << 4)
-#define EXT_0_ZBS       (1ull << 5)
-#define MISALIGNED_FAST 3
+#define BASE_BEHAVIOR_IMA  1
+#define MISALIGNED_FAST    3
+#define VECTOR_UNSUPPORTED 4
+
+/* The value for key; false: a key that is not known. */
+static bool probe(int64_t key, uint64_t *value)
+{
+    switch (key) {
+    case HWPROBE_MVENDORID:
+    case HWPROBE_MARCHID:
+    case HWPROBE_MIMPID: *value = 0; return true;
+    case HWPROBE_BASE_BEHAVIOR: *value = BASE_BEHAVIOR_IMA; return true;
+    case HWPROBE_IMA_EXT_0: *value = features_hwprobe(); return true;
+    case HWPROBE_CPUPERF_0:
+    case HWPROBE_MISALIGNED_SCALAR_PERF: *value = MISALIGNED_FAST; return true;
+    case HWPROBE_HIGHEST_VIRT_ADDRESS: *value = GUEST_ADDRESS_END - 1; return true;
+    case HWPROBE_TIME_CSR_FREQ: *value = TIME_HZ; return true;
+    case HWPROBE_MISALIGNED_VECTOR_PERF: *value = VECTOR_UNSUPPORTED; return true;
+    default: *value = 0; return false;
+    }
+}
 
 long sys_riscv_hwprobe(struct thread *t, const uint64_t a[6])
 {
@@ -217,17 +237,8 @@ long sys_riscv_hwprobe(struct thread *t, const uint64_t a[6])
         uint64_t at = a[0] + i * sizeof pair;
         if (guest_read(&pair, at, sizeof pair))
             return -EFAULT;
-        switch (pair.key) {
-        case HWPROBE_MVENDORID:
-        case HWPROBE_MARCHID:
-        case HWPROBE_MIMPID: pair.value = 0; break;
-        case HWPROBE_BASE_BEHAVIOR: pair.value = 1; break;
-        case HWPROBE_IMA_EXT_0:
-            pair.value = EXT_0_FD | EXT_0_C | EXT_0_ZBA | EXT_0_ZBB | EXT_0_ZBS;
-            break;
-        case HWPROBE_CPUPERF_0: pair.value = MISALIGNED_FAST; break;
-        default: pair.key = -1; pair.value = 0;
-        }
+        if (!probe(pair.key, &pair.value))
+            pair.key = -1;
         if (guest_write(at, &pair, sizeof pair))
             return -EFAULT;
     }

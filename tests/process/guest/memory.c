@@ -192,6 +192,22 @@ static void test_code(void)
     CHECK("code written through another mapping", !bad);
 }
 
+static int apply(int (*f)(int), int x)
+{
+    return f(x);
+}
+
+static void test_nested_function(void)
+{
+    /* gcc puts a piece of code on the stack for this, and asks for a stack that allows it. */
+    volatile int k = 10;
+    int add(int y)
+    {
+        return y + k;
+    }
+    CHECK("code on the stack", apply(add, 5) == 15);
+}
+
 int main(void)
 {
     struct sigaction a = {.sa_handler = on_fault};
@@ -203,5 +219,6 @@ int main(void)
     test_files();
     test_shm();
     test_code();
+    test_nested_function();
     return check_failed;
 }
