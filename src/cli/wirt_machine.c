@@ -22,8 +22,8 @@ static const char usage[] =
     "usage: wirt-machine --config FILE [--control FD]\n"
     "Runs the machine that FILE, a JSON object, describes; `wirt run --as machine` writes it.\n"
     "Members: kernel, initrd, append, firmware, memory (bytes), harts, disks [{path, readonly}],\n"
-    "network, forwards [{hostAddress, hostPort, guestPort, udp}], hostname, interpret, stats, "
-    "trace.\n"
+    "shares [{tag, path, readonly}], network, forwards [{hostAddress, hostPort, guestPort, udp}],\n"
+    "hostname, interpret, stats, trace.\n"
     "FD is a connected stream socket for requests.\n";
 
 static unsigned disks_from_json(json_object *a, struct machine_disk *out)
@@ -34,6 +34,18 @@ static unsigned disks_from_json(json_object *a, struct machine_disk *out)
         const char *path = json_get_str(d, "path", NULL);
         if (path)
             out[n++] = (struct machine_disk){path, json_get_bool(d, "readonly", false)};
+    }
+    return n;
+}
+
+static unsigned shares_from_json(json_object *a, struct machine_share *out)
+{
+    unsigned n = 0;
+    for (size_t i = 0; a && i < json_object_array_length(a) && n < MAX_LIST; i++) {
+        json_object *s = json_object_array_get_idx(a, i);
+        const char *tag = json_get_str(s, "tag", NULL), *path = json_get_str(s, "path", NULL);
+        if (tag && path)
+            out[n++] = (struct machine_share){tag, path, json_get_bool(s, "readonly", false)};
     }
     return n;
 }
@@ -56,6 +68,7 @@ static unsigned forwards_from_json(json_object *a, struct machine_forward *out)
 static int run(json_object *o, int control)
 {
     struct machine_disk disks[MAX_LIST];
+    struct machine_share shares[MAX_LIST];
     struct machine_forward forwards[MAX_LIST];
     int64_t memory = json_get_int(o, "memory", 0), harts = json_get_int(o, "harts", 0);
     if (memory <= 0 || harts <= 0 || harts > UINT32_MAX) {
@@ -71,6 +84,8 @@ static int run(json_object *o, int control)
         .harts = (unsigned)harts,
         .disks = disks,
         .n_disks = disks_from_json(json_get_arr(o, "disks"), disks),
+        .shares = shares,
+        .n_shares = shares_from_json(json_get_arr(o, "shares"), shares),
         .network = json_get_bool(o, "network", false),
         .forwards = forwards,
         .n_forwards = forwards_from_json(json_get_arr(o, "forwards"), forwards),

@@ -45,6 +45,9 @@ static int add_pci(struct machine *m, struct error **err)
     for (unsigned i = 0; i < m->config->n_disks; i++)
         if (virtio_blk_create(m->pci, m->slat, &m->config->disks[i], err) < 0)
             return -1;
+    for (unsigned i = 0; i < m->config->n_shares; i++)
+        if (virtio_fs_create(m->pci, m->slat, &m->config->shares[i], m->config->n_shares, err) < 0)
+            return -1;
     if (m->config->network && virtio_net_create(m->pci, m->loop, m->slat, m->config, err) < 0)
         return -1;
     m->balloon = virtio_balloon_create(m->pci, m->loop, m->slat, err);

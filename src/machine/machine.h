@@ -12,6 +12,12 @@ struct machine_disk {
     bool readonly;
 };
 
+/* A folder that the guest mounts as virtiofs by its tag. */
+struct machine_share {
+    const char *tag, *path; /* the tag: 1 to 36 bytes */
+    bool readonly;
+};
+
 struct machine_forward {
     uint32_t host_addr; /* IPv4, host byte order */
     uint16_t host_port, guest_port;
@@ -29,6 +35,8 @@ struct machine_config {
     unsigned harts;
     const struct machine_disk *disks;
     unsigned n_disks;
+    const struct machine_share *shares;
+    unsigned n_shares;
     bool network; /* user-mode NAT */
     const struct machine_forward *forwards;
     unsigned n_forwards;

@@ -1,7 +1,8 @@
 /* machine-boot: runs a machine from the command line, without the CLI, for the machine's tests.
  *
  *   machine-boot [--kernel F] [--firmware F] [--initrd F] [--append S] [--memory SIZE] [--harts N]
- *                [--disk F[,ro]] [--network] [--forward ADDRESS:HOST-PORT:GUEST-PORT[/udp]]
+ *                [--disk F[,ro]] [--share TAG=FOLDER[,ro]] [--network] [--forward
+ * ADDRESS:HOST-PORT:GUEST-PORT[/udp]]
  *                [--interpret] [--trace F] [--control FD] */
 #include <arpa/inet.h>
 #include <getopt.h>
@@ -41,6 +42,7 @@ enum {
     OPT_MEMORY,
     OPT_HARTS,
     OPT_DISK,
+    OPT_SHARE,
     OPT_NETWORK,
     OPT_INTERPRET,
     OPT_TRACE,
@@ -48,24 +50,21 @@ enum {
     OPT_FORWARD
 };
 
-static const struct option options[] = {{"kernel", 1, NULL, OPT_KERNEL},
-                                        {"firmware", 1, NULL, OPT_FIRMWARE},
-                                        {"initrd", 1, NULL, OPT_INITRD},
-                                        {"append", 1, NULL, OPT_APPEND},
-                                        {"memory", 1, NULL, OPT_MEMORY},
-                                        {"harts", 1, NULL, OPT_HARTS},
-                                        {"disk", 1, NULL, OPT_DISK},
-                                        {"network", 0, NULL, OPT_NETWORK},
-                                        {"interpret", 0, NULL, OPT_INTERPRET},
-                                        {"trace", 1, NULL, OPT_TRACE},
-                                        {"control", 1, NULL, OPT_CONTROL},
-                                        {"forward", 1, NULL, OPT_FORWARD},
-                                        {0}};
+static const struct option options[] = {
+    {"kernel", 1, NULL, OPT_KERNEL},   {"firmware", 1, NULL, OPT_FIRMWARE},
+    {"initrd", 1, NULL, OPT_INITRD},   {"append", 1, NULL, OPT_APPEND},
+    {"memory", 1, NULL, OPT_MEMORY},   {"harts", 1, NULL, OPT_HARTS},
+    {"disk", 1, NULL, OPT_DISK},       {"share", 1, NULL, OPT_SHARE},
+    {"network", 0, NULL, OPT_NETWORK}, {"interpret", 0, NULL, OPT_INTERPRET},
+    {"trace", 1, NULL, OPT_TRACE},     {"control", 1, NULL, OPT_CONTROL},
+    {"forward", 1, NULL, OPT_FORWARD}, {0}};
 
 #define MAX_DISKS    4
+#define MAX_SHARES   4
 #define MAX_FORWARDS 4
 
 static struct machine_disk disks[MAX_DISKS];
+static struct machine_share shares[MAX_SHARES];
 static struct machine_forward forwards[MAX_FORWARDS];
 
 static void add_disk(struct machine_config *c, char *text)
@@ -75,6 +74,19 @@ static void add_disk(struct machine_config *c, char *text)
         text[strlen(text) - 3] = '\0';
     if (c->n_disks < MAX_DISKS)
         disks[c->n_disks++] = (struct machine_disk){.path = text, .readonly = readonly};
+}
+
+static int add_share(struct machine_config *c, char *text, struct error **err)
+{
+    char *path = strchr(text, '=');
+    if (c->n_shares == MAX_SHARES || !path)
+        return error_set(err, 0, "--share %s: not TAG=FOLDER[,ro]", text);
+    *path++ = '\0';
+    bool readonly = str_ends(path, ",ro");
+    if (readonly)
+        path[strlen(path) - 3] = '\0';
+    shares[c->n_shares++] = (struct machine_share){.tag = text, .path = path, .readonly = readonly};
+    return 0;
 }
 
 static int add_forward(struct machine_config *c, const char *text, struct error **err)
@@ -112,6 +124,10 @@ static int parse(int argc, char **argv, struct machine_config *c, struct error *
             c->harts = (unsigned)n;
             break;
         case OPT_DISK: add_disk(c, optarg); break;
+        case OPT_SHARE:
+            if (add_share(c, optarg, err) < 0)
+                return -1;
+            break;
         case OPT_FORWARD:
             if (add_forward(c, optarg, err) < 0)
                 return -1;
@@ -131,6 +147,7 @@ int main(int argc, char **argv)
     struct machine_config c = {.memory = (uint64_t)256 << 20,
                                .harts = 1,
                                .disks = disks,
+                               .shares = shares,
                                .forwards = forwards,
                                .console_in = 0,
                                .console_out = 1,

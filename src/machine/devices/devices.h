@@ -72,6 +72,11 @@ struct pci_host;
 int virtio_blk_create(struct pci_host *host, struct slat *slat, const struct machine_disk *disk,
                       struct error **err);
 
+/* A folder of the host's, one of n_shares. The process's limit of open files is raised as far as
+ * it goes. */
+int virtio_fs_create(struct pci_host *host, struct slat *slat, const struct machine_share *share,
+                     unsigned n_shares, struct error **err);
+
 /* Random bytes of the host. */
 int virtio_rng_create(struct pci_host *host, struct loop *loop, struct slat *slat,
                       struct error **err);

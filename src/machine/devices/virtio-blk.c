@@ -3,18 +3,16 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
-#include "base/log.h"
 #include "base/str.h"
 #include "machine/devices/devices.h"
 #include "machine/devices/virtio-pci.h"
+#include "machine/devices/worker.h"
 
 #define SECTOR 512u
 
@@ -79,9 +77,7 @@ struct blk {
     bool readonly;
     uint64_t sectors;
     char id[ID_LEN];
-    struct loop *loop; /* of the disk's thread */
-    pthread_t thread;
-    bool started;
+    struct worker worker;
 };
 
 /* Whether [sector, sector + len / SECTOR) lies on the disk, for any values. */
@@ -242,44 +238,10 @@ static const struct virtio_class blk_class = {
     .serve = blk_serve,
 };
 
-static void *disk_thread(void *opaque)
-{
-    struct blk *b = opaque;
-    ERROR_CLEANUP err = NULL;
-    if (loop_run(b->loop, &err) < 0)
-        log_error("disk %.*s: %s", ID_LEN, b->id, error_text(err));
-    return NULL;
-}
-
-static int start_thread(struct blk *b, struct error **err)
-{
-    b->loop = loop_new(err);
-    if (!b->loop)
-        return -1;
-    sigset_t all, old;
-    sigfillset(&all); /* signals are for the program's other threads */
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&b->thread, NULL, disk_thread, b);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (rc)
-        return error_set(err, rc, "thread");
-    b->started = true;
-    return 0;
-}
-
-static void quit(void *loop)
-{
-    loop_quit(loop);
-}
-
 static void blk_destroy(void *opaque)
 {
     struct blk *b = opaque;
-    if (b->started) {
-        loop_call(b->loop, quit, b->loop);
-        pthread_join(b->thread, NULL);
-    }
-    loop_free(b->loop);
+    worker_stop(&b->worker);
     if (b->fd >= 0)
         close(b->fd);
     virtio_destroy(&b->device);
@@ -335,13 +297,14 @@ int virtio_blk_create(struct pci_host *host, struct slat *slat, const struct mac
     struct blk *b = xcalloc(1, sizeof *b);
     b->fd = -1;
     b->readonly = disk->readonly;
+    b->worker.name = "disk";
     const char *slash = strrchr(disk->path, '/');
     const char *name = slash ? slash + 1 : disk->path;
     memcpy(b->id, name, strnlen(name, ID_LEN));
 
     int rc = open_image(b, disk, err);
-    rc = rc < 0 ? rc : start_thread(b, err);
-    virtio_init(&b->device, &blk_class, b->loop, slat,
+    rc = rc < 0 ? rc : worker_start(&b->worker, err);
+    virtio_init(&b->device, &blk_class, b->worker.loop, slat,
                 F_SEG_MAX | F_BLK_SIZE | F_FLUSH |
                     (disk->readonly ? F_RO : F_DISCARD | F_WRITE_ZEROES));
     set_config(b);

@@ -1,0 +1,34 @@
+/* A FUSE server that passes a folder of the host's through (the protocol: <linux/fuse.h>).
+ *
+ * The guest is hostile. Every length is checked against the descriptor chain; node ids and file
+ * handles are looked up in tables; a name is one component and never "." or ".."; nothing is
+ * followed out of the folder, as each component is opened relative to its folder's descriptor
+ * without following symbolic links. Only regular files and folders are ever opened for more than
+ * naming them; devices cannot be made. Not thread-safe: requests come one at a time. */
+#ifndef WIRT_MACHINE_DEVICES_FUSE_H
+#define WIRT_MACHINE_DEVICES_FUSE_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "machine/devices/virtqueue.h"
+
+struct fuse_server;
+
+/* Serves the folder at path. max_fds: how many descriptors it may hold, open files included. NULL
+ * with err. */
+struct fuse_server *fuse_server_new(const char *path, bool readonly, unsigned max_fds,
+                                    struct error **err);
+void fuse_server_free(struct fuse_server *s);
+
+/* Prepares the thread that serves: an umask of its own, no supplementary groups. */
+void fuse_enter_thread(struct fuse_server *s);
+
+/* Forgets all nodes and closes all files: the guest's kernel starts anew. */
+void fuse_server_reset(struct fuse_server *s);
+
+/* Answers one request: its readable part is a fuse_in_header and arguments, its writable part gets
+ * a fuse_out_header and the result. The bytes written, or -1: it is no request. */
+int64_t fuse_serve(struct fuse_server *s, const struct vq_chain *chain);
+
+#endif
