@@ -57,7 +57,9 @@ static void emit_return(struct program *p, bool allow)
     emit(p, (struct bpf_insn){.code = BPF_JMP | BPF_EXIT});
 }
 
-static void emit_rule(struct program *p, const struct device_rule *r)
+/* Whether the rule fits everything: nothing may follow, since the kernel refuses a program with
+ * instructions that are never reached. */
+static bool emit_rule(struct program *p, const struct device_rule *r)
 {
     size_t jumps[4], n = 0;
     if (r->type != 'a') {
@@ -87,6 +89,7 @@ static void emit_rule(struct program *p, const struct device_rule *r)
     emit_return(p, r->allow);
     for (size_t i = 0; i < n; i++)
         p->insns[jumps[i]].off = (int16_t)(p->len - jumps[i] - 1);
+    return n == 0;
 }
 
 static int bpf(int cmd, union bpf_attr *a)
@@ -123,9 +126,11 @@ int cgroup_v2_devices(struct cgroup_hierarchy *h, const struct device_rule *rule
          (struct bpf_insn){.code = BPF_ALU | BPF_MOV | BPF_X, .dst_reg = ACCESS, .src_reg = TYPE});
     emit(&p, alu(BPF_AND, TYPE, 0xffff));
     emit(&p, alu(BPF_RSH, ACCESS, 16));
-    for (size_t i = len; i-- > 0;) /* the last rule that fits decides */
-        emit_rule(&p, &rules[i]);
-    emit_return(&p, true);
+    bool all = false;
+    for (size_t i = len; !all && i-- > 0;) /* the last rule that fits decides */
+        all = emit_rule(&p, &rules[i]);
+    if (!all)
+        emit_return(&p, true);
 
     static const char license[] = "Apache-2.0";
     union bpf_attr prog = {.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,

@@ -57,6 +57,14 @@ static int set_attributes(int fd, bool recursive, struct mount_attr a, struct er
     return error_set(err, errno, "mount_setattr");
 }
 
+/* Mounts a tree that is mounted nowhere yet. */
+static int attach(int tree, int target, const char *what, struct error **err)
+{
+    if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+        return error_set(err, errno, "mount %s", what);
+    return 0;
+}
+
 /* Propagation and recursive attributes of the mount that fd is the top of. */
 static int finish(int fd, const struct mount_entry *m, struct error **err)
 {
@@ -99,9 +107,7 @@ static int mount_bind(struct mount_context *c, const struct mount_entry *m, int 
     if (set_attributes(from, false, attributes(m->flags, m->cleared), err) < 0 ||
         finish(from, m, err) < 0)
         return -1;
-    if (move_mount(from, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-        return error_set(err, errno, "bind %s", m->source);
-    return 0;
+    return attach(from, target, m->source, err);
 }
 
 /* mount(2) on an open folder: the working directory names it without any path that could change. */
@@ -127,9 +133,7 @@ static int bind_instead(const char *path, int target, const struct mount_entry *
         return error_set(err, errno, "%s", path);
     if (set_attributes(tree, true, attributes(m->flags, 0), err) < 0)
         return -1;
-    if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-        return error_set(err, errno, "bind %s", path);
-    return 0;
+    return attach(tree, target, path, err);
 }
 
 static int mount_new(struct mount_context *c, const struct mount_entry *m, struct error **err)
@@ -205,8 +209,8 @@ static int mount_hierarchy(struct mount_context *c, int top, const struct cgroup
         return error_set(err, errno, "control group %s", h->name);
     if (set_attributes(tree, false, attributes(flags, 0), err) < 0)
         return -1;
-    if (move_mount(tree, "", dir, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-        return error_set(err, errno, "bind control group %s", h->name);
+    if (attach(tree, dir, h->name, err) < 0)
+        return -1;
     /* Co-mounted controllers are found by each name. */
     AUTO_FREE char *names = xstrdup(h->name);
     char *save = NULL;
@@ -232,9 +236,7 @@ static int mount_cgroup(struct mount_context *c, const struct mount_entry *m, st
             return error_set(err, errno, "control group");
         if (set_attributes(tree, false, attributes(m->flags, 0), err) < 0)
             return -1;
-        if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-            return error_set(err, errno, "bind control group");
-        return 0;
+        return attach(tree, target, "control group", err);
     }
     if (mount_on(target, "tmpfs", "tmpfs", m->flags & ~(unsigned long)MS_RDONLY, "mode=755", err) <
         0)
@@ -285,7 +287,9 @@ int mounts_prepare_root(struct mount_context *c, struct error **err)
     return 0;
 }
 
-/* One empty readonly tmpfs serves every masked folder: a clone is cheaper than a new one. */
+/* One empty readonly tmpfs serves every masked folder: a clone is cheaper than a new one. The first
+ * folder gets the tmpfs itself, because what is mounted nowhere cannot be cloned before Linux 6.15.
+ */
 static int empty_tree(struct error **err)
 {
     AUTO_CLOSE int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
@@ -311,15 +315,15 @@ static int mask(struct mount_context *c, const char *path, int *empty, int devnu
     struct stat st;
     if (fstat(target, &st) < 0)
         return error_set(err, errno, "stat %s", path);
-    if (S_ISDIR(st.st_mode) && *empty < 0 && (*empty = empty_tree(err)) < 0)
-        return -1;
+    if (S_ISDIR(st.st_mode) && *empty < 0) {
+        *empty = empty_tree(err);
+        return *empty < 0 ? -1 : attach(*empty, target, path, err);
+    }
     AUTO_CLOSE int tree = open_tree(S_ISDIR(st.st_mode) ? *empty : devnull, "",
                                     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     if (tree < 0)
         return error_set(err, errno, "open_tree");
-    if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-        return error_set(err, errno, "mask %s", path);
-    return 0;
+    return attach(tree, target, path, err);
 }
 
 static int make_readonly(struct mount_context *c, const char *path, struct error **err)
@@ -333,9 +337,7 @@ static int make_readonly(struct mount_context *c, const char *path, struct error
         return error_set(err, errno, "open_tree %s", path);
     if (set_attributes(tree, true, (struct mount_attr){.attr_set = MOUNT_ATTR_RDONLY}, err) < 0)
         return -1;
-    if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-        return error_set(err, errno, "bind %s", path);
-    return 0;
+    return attach(tree, target, path, err);
 }
 
 int mounts_restrict(struct mount_context *c, struct error **err)
