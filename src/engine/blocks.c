@@ -56,6 +56,21 @@ void blocks_make_stale(struct block_table *t, struct block *b)
     t->n_stale++;
 }
 
+void blocks_forget(struct block_table *t, struct block *b)
+{
+    struct block **at = &t->hash[block_hash(b->pc, b->page, b->mode)];
+    while (*at != b)
+        at = &(*at)->hash_next;
+    *at = b->hash_next;
+    t->n_stale--;
+    for (uint32_t i = 0; i < b->n_segments; i++) {
+        struct segment **link = &t->pages[hash_of(b->segments[i].addr >> 12)];
+        while (*link != &b->segments[i])
+            link = &(*link)->page_next;
+        *link = b->segments[i].page_next;
+    }
+}
+
 static void index_segments(struct block_table *t, struct block *b)
 {
     for (uint32_t i = 0; i < b->n_segments; i++) {

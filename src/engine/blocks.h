@@ -74,6 +74,10 @@ struct block *blocks_find(struct block_table *t, uint64_t pc, uint64_t page, uin
 
 void blocks_make_stale(struct block_table *t, struct block *b);
 
+/* Takes a stale block, whose code leads to its successor's now, out of all searches but
+ * blocks_by_code. */
+void blocks_forget(struct block_table *t, struct block *b);
+
 /* Makes a block for ir, with copies of the code bytes that it was made from. host(pc) answers where
  * the bytes at pc are. */
 struct block *blocks_add(struct block_table *t, const struct ir_block *ir, bool paged,

@@ -312,6 +312,8 @@ static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const 
         if (old)
             emit_redirect(e, old, b->code);
     }
+    if (old)
+        blocks_forget(&e->blocks, old);
     count_block(e, ir, b);
     return found_block(b);
 }
