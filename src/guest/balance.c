@@ -18,48 +18,31 @@
 #include "guest/control.h"
 #include "guest/wall_machine.h"
 
-#define MIB         (UINT64_C(1) << 20)
-#define MIN_RESERVE (64 * MIB)
-#define MIN_STEP    (4 * MIB) /* smaller changes are not worth a round trip */
+#define MIB      (UINT64_C(1) << 20)
+#define MAX_LOW  (2048 * MIB)
+#define MAX_HIGH (4096 * MIB)
+#define MIN_STEP (4 * MIB) /* smaller changes are not worth a round trip */
 /* Rounds until what a guest says of its memory shows what was last taken from it. */
-#define SETTLE          3
+#define SETTLE          2
 #define FRESH_NS        5000000000u
 #define MAX_SETTINGS    4096u
 #define MAX_BALANCE_LOG (256 << 10)
 
-uint64_t balance_reserve(uint64_t total)
+static uint64_t min(uint64_t a, uint64_t b)
 {
-    return total / 8 > MIN_RESERVE ? total / 8 : MIN_RESERVE;
-}
-
-/* A value of /proc/meminfo in bytes, or 0. */
-static uint64_t meminfo(const char *text, const char *name)
-{
-    const char *p = strstr(text, name);
-    uint64_t kib;
-    return p && sscanf(p + strlen(name), ": %" SCNu64, &kib) == 1 ? kib << 10 : 0;
-}
-
-static int read_host(uint64_t *total, uint64_t *available)
-{
-    AUTO_FREE char *text = NULL;
-    if (read_file_at(AT_FDCWD, "/proc/meminfo", 65536, &text, NULL, NULL) < 0)
-        return -1;
-    *total = meminfo(text, "MemTotal");
-    *available = meminfo(text, "MemAvailable");
-    return *total && *available ? 0 : -1;
+    return a < b ? a : b;
 }
 
 void balance_settings_read(struct store *s, struct balance_settings *out)
 {
-    uint64_t total = 0, available;
+    struct host_memory host = {0};
     AUTO_JSON *o = json_read_file_at(s->fd, "balance.json", MAX_SETTINGS, NULL);
     int64_t low = json_get_int(o, "low", 0), high = json_get_int(o, "high", 0);
-    if (read_host(&total, &available) < 0)
-        total = 0;
+    if (host_memory_read(&host, NULL) < 0)
+        host.total = 0;
     out->automatic = json_get_bool(o, "auto", true);
-    out->low = low > 0 ? (uint64_t)low : total / 10;
-    out->high = high > 0 ? (uint64_t)high : total / 5;
+    out->low = low > 0 ? (uint64_t)low : min(host.total / 8, MAX_LOW);
+    out->high = high > 0 ? (uint64_t)high : min(host.total / 4, MAX_HIGH);
     if (out->high < out->low)
         out->high = out->low;
 }
@@ -76,53 +59,12 @@ int balance_settings_write(struct store *s, const struct balance_settings *in, s
     return replace_file_at(s->fd, "balance.json", text, strlen(text), 0600, err);
 }
 
-static uint64_t spare(const struct balance_reading *r)
-{
-    uint64_t kept = balance_reserve(r->total) + r->pending;
-    return r->available > kept ? r->available - kept : 0;
-}
-
-static uint64_t share(uint64_t amount, uint64_t part, uint64_t whole)
-{
-    return whole ? (uint64_t)((unsigned __int128)amount * part / whole) : 0;
-}
-
-uint64_t balance_decide(const struct balance_settings *set, uint64_t host,
-                        const struct balance_reading *mine, const struct balance_reading *sum)
-{
-    /* A guest in need comes first: it gets its own back, whatever the host has. */
-    uint64_t reserve = balance_reserve(mine->total);
-    if (mine->extra && mine->available < reserve / 2) {
-        uint64_t back = reserve - mine->available;
-        return mine->extra > back ? mine->extra - back : 0;
-    }
-    if (host < set->low) {
-        uint64_t wanted = (set->low + set->high) / 2 - host;
-        wanted = wanted > sum->pending ? wanted - sum->pending : 0;
-        /* sum.available holds what is spare, see add_reading. */
-        uint64_t mine_spare = spare(mine), take = share(wanted, mine_spare, sum->available);
-        return mine->extra + (take < mine_spare ? take : mine_spare);
-    }
-    if (host > set->high && mine->extra) {
-        uint64_t back = share(host - set->high, mine->extra, sum->extra);
-        return mine->extra > back ? mine->extra - back : 0;
-    }
-    return mine->extra;
-}
-
-static void add_reading(struct balance_reading *sum, const struct balance_reading *r)
-{
-    sum->available += spare(r);
-    sum->total += r->total;
-    sum->extra += r->extra;
-    sum->pending += r->pending;
-}
-
 static void publish(struct guest *g, const struct balance_reading *r)
 {
     AUTO_JSON *o = json_object_new_object();
     json_put_int(o, "available", (int64_t)r->available);
     json_put_int(o, "total", (int64_t)r->total);
+    json_put_int(o, "idle", (int64_t)r->idle);
     json_put_int(o, "extra", (int64_t)r->extra);
     json_put_int(o, "pending", (int64_t)r->pending);
     json_put_int(o, "when", (int64_t)clock_ns());
@@ -137,7 +79,7 @@ static uint64_t positive(json_object *o, const char *key)
 }
 
 /* The other machines' readings that are not stale. */
-static void sum_others(struct guest *g, struct balance_reading *sum)
+static void sum_others(struct guest *g, struct balance_sum *sum)
 {
     char **ids = store_list(g->store, NULL);
     for (char **id = ids; id && *id; id++) {
@@ -148,9 +90,12 @@ static void sum_others(struct guest *g, struct balance_reading *sum)
         uint64_t when = positive(o, "when"), now = clock_ns();
         if (!o || when > now || now - when > FRESH_NS)
             continue;
-        struct balance_reading r = {positive(o, "available"), positive(o, "total"),
-                                    positive(o, "extra"), positive(o, "pending")};
-        add_reading(sum, &r);
+        struct balance_reading r = {.available = positive(o, "available"),
+                                    .total = positive(o, "total"),
+                                    .idle = positive(o, "idle"),
+                                    .extra = positive(o, "extra"),
+                                    .pending = positive(o, "pending")};
+        balance_add(sum, &r);
     }
     strv_free(ids);
 }
@@ -179,10 +124,13 @@ static int read_guest(struct workload *w, const struct balance *b, struct balanc
 {
     AUTO_JSON *request = control_request("stats");
     AUTO_JSON *stats = machine_request(w, request, NULL);
-    json_object *o = json_get_obj(stats, "balloon");
+    json_object *o = json_get_obj(stats, "balloon"), *memory = json_get_obj(stats, "memory");
+    uint64_t ram = positive(memory, "ram_bytes");
+    uint64_t there = positive(memory, "resident_bytes") + positive(memory, "balloon_bytes");
     uint64_t actual = positive(o, "actual"), target = b->manual + b->extra;
     *out = (struct balance_reading){.available = positive(o, "available"),
                                     .total = positive(o, "total"),
+                                    .idle = ram > there ? ram - there : 0,
                                     .extra = b->extra,
                                     .pending = target > actual ? target - actual : 0};
     return out->total && json_get_bool(o, "running", false) ? 0 : -1;
@@ -198,7 +146,7 @@ static int set_balloon(struct guest *g, struct workload *w, uint64_t ballooned, 
 }
 
 static void change(struct guest *g, struct workload *w, struct balance *b,
-                   const struct balance_settings *set, uint64_t host,
+                   const struct balance_settings *set, const struct host_memory *host,
                    const struct balance_reading *mine, uint64_t extra)
 {
     ERROR_CLEANUP err = NULL;
@@ -212,8 +160,9 @@ static void change(struct guest *g, struct workload *w, struct balance *b,
     note(g,
          "host: %" PRIu64 " MiB available (low %" PRIu64 ", high %" PRIu64 "); guest: %" PRIu64
          " of %" PRIu64 " MiB available: %s %" PRIu64 " MiB, %" PRIu64 " MiB balanced away now",
-         host / MIB, set->low / MIB, set->high / MIB, mine->available / MIB, mine->total / MIB,
-         extra > b->extra ? "it gives" : "it gets back", difference / MIB, extra / MIB);
+         host->available / MIB, set->low / MIB, set->high / MIB, mine->available / MIB,
+         mine->total / MIB, extra > b->extra ? "it gives" : "it gets back", difference / MIB,
+         extra / MIB);
     if (extra > b->extra)
         b->settle = SETTLE;
     b->extra = extra;
@@ -222,14 +171,15 @@ static void change(struct guest *g, struct workload *w, struct balance *b,
 void balance_tick(struct guest *g, struct workload *w, struct balance *b)
 {
     struct balance_settings set;
-    uint64_t total, host;
+    struct host_memory host;
     balance_settings_read(g->store, &set);
-    if (read_host(&total, &host) < 0)
+    if (host_memory_read(&host, NULL) < 0)
         return;
     if (!set.automatic && b->extra) {
-        host = UINT64_MAX / 2; /* switched off: everything goes back */
-        set.high = 0;
-    } else if (!set.automatic || (host >= set.low && !b->extra)) {
+        host.available = UINT64_MAX / 2; /* switched off: everything goes back */
+        set.low = set.high = 0;
+        host.stalled = false;
+    } else if (!set.automatic || (host.available >= set.high && !host.stalled && !b->extra)) {
         b->published = false;
         return;
     }
@@ -237,17 +187,18 @@ void balance_tick(struct guest *g, struct workload *w, struct balance *b)
         openat(g->store->fd, "balance.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
         return; /* somebody else decides; next second */
-    struct balance_reading mine, sum = {0};
+    struct balance_reading mine;
+    struct balance_sum sum = {0};
     if (read_guest(w, b, &mine) < 0)
         return;
     /* In the first round of need the others do not know of this machine, nor it of them. */
     if (b->published) {
-        add_reading(&sum, &mine);
+        balance_add(&sum, &mine);
         sum_others(g, &sum);
-        uint64_t extra = balance_decide(&set, host, &mine, &sum);
+        uint64_t extra = balance_decide(&set, &host, &mine, &sum);
         b->settle -= b->settle > 0;
         if (extra < b->extra || (extra > b->extra && !b->settle)) {
-            change(g, w, b, &set, host, &mine, extra);
+            change(g, w, b, &set, &host, &mine, extra);
             mine.pending += b->extra > mine.extra ? b->extra - mine.extra : 0;
             mine.extra = b->extra;
         }

@@ -1,29 +1,31 @@
 /* Host memory runs short: the machines' balloons are balanced by their monitors, without anybody
  * asking.
  *
- * Once a second each machine's monitor reads MemAvailable. While it is below `low`, the machines
- * give up together what is missing half way to `high`, each in proportion to what its guest has
- * free; when it is above `high`, they get back what is left over, each in proportion to what it
- * gave. What the user took with `wirt balloon` is not touched. Monitors do not talk to each other:
- * each publishes its reading in its guest's folder (memory.json), and the lock ROOT/balance.lock
- * puts their decisions one after the other, so that each sees what the others have promised.
+ * Four times a second each machine's monitor looks at the host's memory (hostmem.h). A host with
+ * less than `high` available is careful, one with less than `low` is short; balance_decide says
+ * what that means for each machine. What the user took with `wirt balloon` is not touched. Monitors
+ * do not talk to each other: each publishes its reading in its guest's folder (memory.json), and
+ * the lock ROOT/balance.lock puts their decisions one after the other, so that each sees what the
+ * others have promised.
  *
- *   ROOT/balance.json     auto: bool, low, high: bytes (absent: 10 and 20 percent of the host's)
- *   GUEST/memory.json     available, total, extra, pending: bytes; when: CLOCK_MONOTONIC ns
+ *   ROOT/balance.json     auto: bool, low, high: bytes (absent: an eighth and a quarter of the
+ *                         host's, at most 2 and 4 GiB)
+ *   GUEST/memory.json     available, total, idle, extra, pending: bytes; when: CLOCK_MONOTONIC ns
  *   GUEST/balance.log     each reading that led to a decision, and the decision */
 #ifndef WIRT_GUEST_BALANCE_H
 #define WIRT_GUEST_BALANCE_H
 
+#include "guest/hostmem.h"
 #include "guest/wall.h"
 
-#define BALANCE_TICK_NS 1000000000u
+#define BALANCE_TICK_NS 250000000u
 
-/* What a guest keeps available of its own, in bytes: an eighth of it, at least 64 MiB. */
+/* What a guest keeps available of its own, in bytes: an eighth of it, at least 32 MiB. */
 uint64_t balance_reserve(uint64_t total);
 
 struct balance_settings {
     bool automatic;
-    uint64_t low, high; /* bytes of MemAvailable */
+    uint64_t low, high; /* bytes available on the host */
 };
 
 /* Reads the settings and fills in what is absent or out of bounds. */
@@ -33,14 +35,32 @@ int balance_settings_write(struct store *s, const struct balance_settings *in, s
 /* One machine's reading. */
 struct balance_reading {
     uint64_t available, total; /* what its guest says */
+    uint64_t idle;             /* its pages without memory of the host's behind them */
     uint64_t extra;            /* taken by balancing so far */
     uint64_t pending;          /* of that, what the guest has not handed over yet */
 };
 
+/* What the machines come to together. */
+struct balance_sum {
+    uint64_t idle; /* what they can still fill: idle pages that no balloon is about to take */
+    uint64_t gain; /* what the host would gain if each gave all it can spare */
+    uint64_t extra;
+    uint64_t pending; /* what the host gains by what they were asked for already */
+};
+
+void balance_add(struct balance_sum *sum, const struct balance_reading *r);
+
 /* The decision, free of files and clocks: how much `extra` this machine shall have. sum is over all
- * machines, this one included; host is MemAvailable. */
-uint64_t balance_decide(const struct balance_settings *set, uint64_t host,
-                        const struct balance_reading *mine, const struct balance_reading *sum);
+ * machines, this one included.
+ *
+ * A guest can spare its available memory less a reserve. A careful host takes idle pages, until the
+ * guests together can fill no more than half of what it has available: balloons fill more slowly
+ * than caches. A short one takes all idle pages that can be spared and, in proportion to what else
+ * each guest can spare, as much as brings it to the middle between low and high. A guest that has
+ * come down to half its reserve gets some back first of all. A host with more than `high` gives
+ * back, in proportion to what was taken, so that the guests come to fill half of what it has. */
+uint64_t balance_decide(const struct balance_settings *set, const struct host_memory *host,
+                        const struct balance_reading *mine, const struct balance_sum *sum);
 
 struct balance {
     uint64_t manual; /* ballooned by the user, bytes */
