@@ -26,36 +26,90 @@ static void quote(struct str *s, const char *text)
     str_append(s, "'", 1);
 }
 
-/* Runs in the initramfs: makes the guest's root usable and goes into it. */
+/* Runs in the initramfs: makes the guest's root usable and goes into it. What it needs there lies
+ * in the guest's /run, which is in memory: a shared folder gets no file of ours. */
 static const char outer_script[] =
     "#!/bin/sh\n"
-    "root=/.wirt/root\n"
-    "mkdir -p $root/proc $root/sys $root/dev $root/run $root/tmp $root/.wirt\n"
-    "for d in proc sys dev run; do mount --rbind /$d $root/$d; done\n"
-    "cp /usr/bin/busybox $root/.wirt/busybox\n"
-    "cp /.wirt/inner $root/.wirt/inner\n"
+    "root=/.wirt/root w=/run/wirt\n"
+    /* The board's test device ends the machine with a status. */
+    "end() {\n"
+    "    sync\n"
+    "    value=0x5555\n"
+    "    [ $1 -eq 0 ] || value=$(($1 << 16 | 0x3333))\n"
+    "    devmem 0x100000 32 $value\n"
+    "    poweroff -f\n"
+    "}\n"
+    "fail() { echo \"wirt: $1\"; end 125; }\n"
+    "mkdir -p $root $w\n"
+    "[ ! -f /.wirt/shares ] || grep -qw virtiofs /proc/filesystems || fail \"kernel $(uname -r) "
+    "cannot mount shared folders: it must have CONFIG_VIRTIO_FS built in\"\n"
+    "if [ -f /.wirt/mode ]; then\n"
+    "    mount -t virtiofs -o \"$(cat /.wirt/mode)\" root $root || fail 'no root file system'\n"
+    "else\n"
+    "    mount --bind $root $root\n"
+    "fi\n"
+    "for d in proc sys dev run; do\n"
+    "    [ -d $root/$d ] || mkdir $root/$d || fail \"the root file system has no folder /$d\"\n"
+    "    mount --rbind /$d $root/$d\n"
+    "done\n"
+    "[ -d $root/tmp ] || mkdir -m 1777 $root/tmp\n"
+    "cp /usr/bin/busybox /.wirt/inner $w/\n"
     "if [ -f /.wirt/network ]; then\n"
     "    for link in /sys/class/net/*; do\n"
     "        [ ${link##*/} = lo ] && continue\n"
     "        udhcpc -q -n -i ${link##*/} -s /etc/udhcpc.script >/dev/null 2>&1\n"
     "    done\n"
-    "    [ -s $root/etc/resolv.conf ] || cp /etc/resolv.conf $root/etc/ 2>/dev/null\n"
+    "    cp /etc/resolv.conf $w/ 2>/dev/null\n"
     "fi\n"
-    "chroot $root /.wirt/busybox sh /.wirt/inner\n"
-    "status=$?\n"
-    "sync\n"
-    /* The board's test device ends the machine with a status. */
-    "value=0x5555\n"
-    "[ $status -eq 0 ] || value=$((status << 16 | 0x3333))\n"
-    "devmem 0x100000 32 $value\n"
-    "poweroff -f\n";
+    "chroot $root $w/busybox sh $w/inner\n"
+    "end $?\n";
+
+/* The guest's root mounts what the user shares. */
+static void mount_shares(struct str *s, const struct guest_spec *spec)
+{
+    for (unsigned i = 0; i < spec->n_mounts; i++) {
+        const struct guest_mount *m = &spec->mounts[i];
+        str_printf(s, "set -- ");
+        quote(s, m->target);
+        str_printf(s,
+                   "\n{ [ -d \"$1\" ] || $b mkdir -p \"$1\"; } && "
+                   "$b mount -t virtiofs -o %s " MACHINE_SHARE_TAG " \"$1\" ||\n"
+                   "    { echo \"wirt: -v: nothing can be mounted at $1\"; exit 125; }\n",
+                   m->readonly ? "ro" : "rw", i);
+    }
+}
+
+/* The programs that ask for a user's name ask for one that is listed: busybox's, for one. A copy of
+ * the list with the user in it is put over the root's own. */
+static void list_user(struct str *s, const struct rootfs_user *user)
+{
+    str_printf(s,
+               "list() {\n"
+               "    $b grep -qs \"^[^:]*:[^:]*:$2:\" /etc/$1 && return\n"
+               "    { $b cat /etc/$1 2>/dev/null; echo \"$3\"; } >/run/wirt/$1\n"
+               "    [ -e /etc/$1 ] || : >/etc/$1\n"
+               "    $b mount --bind /run/wirt/$1 /etc/$1\n"
+               "}\n"
+               "list passwd %u wirt-user:x:%u:%u::/:/bin/sh\n"
+               "list group %u wirt-group:x:%u:\n",
+               user->uid, user->uid, user->gid, user->gid, user->gid);
+}
 
 /* Runs in the guest's root, with busybox's shell: the root may have none. The command is looked up
  * by the same rules and answered with the same 126 and 127 as behind the other walls. */
 static void inner_script(struct str *s, const struct guest_spec *spec,
                          const struct rootfs_user *user, char *const *env)
 {
-    str_printf(s, "b=/.wirt/busybox\n");
+    str_printf(s, "b=/run/wirt/busybox\n");
+    str_printf(s, "[ -s /etc/resolv.conf ] || [ ! -s /run/wirt/resolv.conf ] || {\n"
+                  "    [ -e /etc/resolv.conf ] || : >/etc/resolv.conf\n"
+                  "    $b mount --bind /run/wirt/resolv.conf /etc/resolv.conf\n"
+                  "} 2>/dev/null\n");
+    mount_shares(s, spec);
+    if (user->uid || user->gid)
+        list_user(s, user);
+    if (spec->read_only) /* a shared root is so from the start */
+        str_printf(s, "$b mount -o remount,bind,ro /\n");
     if (spec->hostname) {
         str_printf(s, "$b hostname ");
         quote(s, spec->hostname);
@@ -63,8 +117,6 @@ static void inner_script(struct str *s, const struct guest_spec *spec,
     }
     /* Without a terminal on the caller's side the console must not change bytes. */
     str_printf(s, spec->tty ? "$b stty sane\n" : "$b stty -echo -opost -icrnl\n");
-    if (spec->read_only)
-        str_printf(s, "$b mount --bind / /.wirt/root 2>/dev/null; $b mount -o remount,bind,ro /\n");
     str_printf(s, "cd ");
     quote(s, spec->workdir ? spec->workdir : "/");
     str_printf(s, " || exit 125\nexport");
@@ -95,26 +147,20 @@ static void inner_script(struct str *s, const struct guest_spec *spec,
                   "[ -x \"$p\" ] && [ -f \"$p\" ] || "
                   "{ echo \"wirt: command $1: not executable\"; exit 126; }\n"
                   "shift\n");
-    /* Busybox asks for a user that is listed; the root file system is a copy in memory. */
     if (user->uid || user->gid)
         str_printf(s,
-                   "$b grep -qs '^[^:]*:[^:]*:%u:' /etc/passwd || "
-                   "echo 'wirt-user:x:%u:%u::/:/bin/sh' >>/etc/passwd\n"
-                   "$b grep -qs '^[^:]*:[^:]*:%u:' /etc/group || "
-                   "echo 'wirt-group:x:%u:' >>/etc/group\n",
-                   user->uid, user->uid, user->gid, user->gid, user->gid);
-    if (user->uid || user->gid)
-        str_printf(s,
-                   "set -- -S -p /.wirt/none -c %u:%u -x \"$p\" -- \"$@\"\n"
-                   "p=/.wirt/start-stop-daemon\nln -s busybox $p\n",
+                   "set -- -S -p /run/wirt/none -c %u:%u -x \"$p\" -- \"$@\"\n"
+                   "p=/run/wirt/start-stop-daemon\nln -s busybox $p\n",
                    user->uid, user->gid);
     str_printf(s, spec->tty ? "exec $b setsid -c \"$p\" \"$@\"\n" : "exec \"$p\" \"$@\"\n");
 }
 
 static int add_guest_root(struct cpio *c, const struct guest_spec *s, struct error **err)
 {
-    if (s->rootfs)
-        return cpio_add_tree(c, ".wirt/root", s->rootfs, err);
+    if (s->rootfs) {
+        const char *mode = s->read_only ? "ro" : "rw";
+        return cpio_add(c, ".wirt/mode", S_IFREG | 0644, mode, strlen(mode), err);
+    }
     static const char *const folders[] = {".wirt/root", ".wirt/root/bin", ".wirt/root/etc"};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
         if (cpio_add(c, folders[i], S_IFDIR | 0755, NULL, 0, err) < 0)
@@ -154,6 +200,8 @@ static int write_archive(struct cpio *c, struct guest *g, struct error **err)
         cpio_add(c, ".wirt/inner", S_IFREG | 0755, inner.data, inner.len, err) < 0 ||
         (s->network != NETWORK_NONE &&
          cpio_add(c, ".wirt/network", S_IFREG | 0644, "", 0, err) < 0) ||
+        ((s->rootfs || s->n_mounts) &&
+         cpio_add(c, ".wirt/shares", S_IFREG | 0644, "", 0, err) < 0) ||
         add_guest_root(c, s, err) < 0)
         return -1;
     return cpio_finish(c, err);

@@ -20,6 +20,7 @@
 #define DEFAULT_MEMORY (1024ull << 20)
 #define MEMORY_UNIT    (2ull << 20)
 #define MAX_HARTS      64u
+#define MAX_MOUNTS     16u
 
 static int check_files(const struct guest_spec *s, struct error **err)
 {
@@ -51,10 +52,27 @@ static bool boots_image(const struct guest_spec *s)
     return s->rootfs || s->program;
 }
 
+static int check_mounts(const struct guest_spec *s, struct error **err)
+{
+    struct stat st;
+    if (s->n_mounts && !boots_image(s))
+        return error_set(err, 0,
+                         "-v: a machine mounts folders only when it runs a root file system or a "
+                         "program");
+    if (s->n_mounts > MAX_MOUNTS)
+        return error_set(err, 0, "-v: a machine has at most %u", MAX_MOUNTS);
+    for (unsigned i = 0; i < s->n_mounts; i++) {
+        if (stat(s->mounts[i].source, &st) < 0)
+            return error_set(err, 0, "-v %s: %s", s->mounts[i].source, strerror(errno));
+        if (!S_ISDIR(st.st_mode))
+            return error_set(err, 0, "-v %s: must be a folder: a machine shares no single files",
+                             s->mounts[i].source);
+    }
+    return 0;
+}
+
 static int check(struct guest_spec *s, struct error **err)
 {
-    if (s->n_mounts)
-        return error_set(err, 0, "-v: a machine shares no folder with the host; give it a --disk");
     if (s->network == NETWORK_HOST)
         return error_set(err, 0, "--network host: a machine has a network of its own: nat or none");
     if (s->limits.pids)
@@ -74,7 +92,7 @@ static int check(struct guest_spec *s, struct error **err)
         s->limits.memory = DEFAULT_MEMORY;
     if (!s->limits.cpu_milli)
         s->limits.cpu_milli = 1000;
-    if (check_files(s, err) < 0)
+    if (check_files(s, err) < 0 || check_mounts(s, err) < 0)
         return -1;
     for (char **c = s->command; !boots_image(s) && *c; c++)
         if (strchr(*c, '"') || strchr(*c, '\n'))
@@ -130,6 +148,27 @@ static char *command_line(const struct guest_spec *s)
     return STEAL_PTR(a.data);
 }
 
+static void put_share(json_object *a, const char *tag, const char *path, bool readonly)
+{
+    json_object *o = json_object_new_object();
+    json_put_str(o, "tag", tag);
+    json_put_str(o, "path", path);
+    json_put_bool(o, "readonly", readonly);
+    json_object_array_add(a, o);
+}
+
+static json_object *shares_json(const struct guest_spec *s)
+{
+    json_object *a = json_object_new_array();
+    if (s->rootfs)
+        put_share(a, MACHINE_ROOT_TAG, s->rootfs, s->read_only);
+    for (unsigned i = 0; i < s->n_mounts; i++) {
+        AUTO_FREE char *tag = xasprintf(MACHINE_SHARE_TAG, i);
+        put_share(a, tag, s->mounts[i].source, s->mounts[i].readonly);
+    }
+    return a;
+}
+
 /* What wirt-machine is told; machine_config in src/machine/machine.h, field by field. */
 static json_object *machine_config_json(const struct guest_spec *s, const char *initrd)
 {
@@ -146,6 +185,7 @@ static json_object *machine_config_json(const struct guest_spec *s, const char *
     json_put_bool(o, "interpret", s->interpret);
     json_put_bool(o, "stats", s->stats);
     json_put_str(o, "trace", s->trace);
+    json_object_object_add(o, "shares", shares_json(s));
     json_object *spec = spec_to_json(s), *v;
     if (json_object_object_get_ex(spec, "disks", &v))
         json_object_object_add(o, "disks", json_object_get(v));

@@ -4,21 +4,16 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/str.h"
 
-#define BUFFER    (256u << 10)
-#define MAX_DEPTH 128
+#define BUFFER (256u << 10)
 
 struct entry {
     mode_t mode;
-    unsigned uid, gid, nlink;
-    int64_t mtime;
     uint64_t size;
-    dev_t rdev;
 };
 
 void cpio_init(struct cpio *c, int fd)
@@ -62,17 +57,17 @@ static int pad(struct cpio *c, unsigned to, struct error **err)
     return put(c, zeros, (to - c->written % to) % to, err);
 }
 
-/* The header: a magic number, then 13 fields of 8 hexadecimal digits; name and data are each padded
- * to 4 bytes. Every name gets an inode of its own: hard links become copies. */
+/* The header: a magic number, then 13 fields of 8 hexadecimal digits (inode, mode, uid, gid, links,
+ * mtime, size, device and special file's device, length of the name, checksum); name and data are
+ * each padded to 4 bytes. All is root's, of the year 1970. */
 static int header(struct cpio *c, const char *name, const struct entry *e, struct error **err)
 {
     if (e->size > UINT32_MAX)
         return error_set(err, EFBIG, "%s: files in an initramfs are smaller than 4 GiB", name);
     char h[111];
     snprintf(h, sizeof h, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
-             c->next_ino++, e->mode, e->uid, e->gid, e->nlink, (unsigned)e->mtime,
-             (unsigned)e->size, 0u, 0u, major(e->rdev), minor(e->rdev), (unsigned)strlen(name) + 1,
-             0u);
+             c->next_ino++, e->mode, 0u, 0u, S_ISDIR(e->mode) ? 2u : 1u, 0u, (unsigned)e->size, 0u,
+             0u, 0u, 0u, (unsigned)strlen(name) + 1, 0u);
     if (put(c, h, 110, err) < 0 || put(c, name, strlen(name) + 1, err) < 0)
         return -1;
     return pad(c, 4, err);
@@ -81,7 +76,7 @@ static int header(struct cpio *c, const char *name, const struct entry *e, struc
 int cpio_add(struct cpio *c, const char *name, mode_t mode, const void *data, size_t len,
              struct error **err)
 {
-    struct entry e = {.mode = mode, .nlink = 1, .size = len};
+    struct entry e = {.mode = mode, .size = len};
     if (header(c, name, &e, err) < 0 || put(c, data, len, err) < 0)
         return -1;
     return pad(c, 4, err);
@@ -119,86 +114,13 @@ int cpio_add_file(struct cpio *c, const char *name, const char *path, mode_t mod
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_set(err, errno, "open %s", path);
-    struct entry e = {.mode = S_IFREG | mode, .nlink = 1, .size = (uint64_t)st.st_size};
+    struct entry e = {.mode = S_IFREG | mode, .size = (uint64_t)st.st_size};
     return add_content(c, name, fd, &e, err);
-}
-
-static int add_tree(struct cpio *c, const char *name, int dirfd, const char *base, dev_t dev,
-                    int depth, struct error **err);
-
-static int add_entry(struct cpio *c, const char *name, int dirfd, const char *base, dev_t dev,
-                     int depth, struct error **err)
-{
-    struct stat st;
-    if (fstatat(dirfd, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return error_set(err, errno, "stat %s", name);
-    struct entry e = {.mode = st.st_mode,
-                      .uid = st.st_uid,
-                      .gid = st.st_gid,
-                      .nlink = 1,
-                      .mtime = st.st_mtime,
-                      .rdev = st.st_rdev};
-    if (S_ISDIR(st.st_mode)) {
-        e.nlink = 2;
-        if (header(c, name, &e, err) < 0)
-            return -1;
-        return st.st_dev == dev ? add_tree(c, name, dirfd, base, dev, depth + 1, err) : 0;
-    }
-    if (S_ISLNK(st.st_mode)) {
-        char target[4096];
-        ssize_t n = readlinkat(dirfd, base, target, sizeof target);
-        if (n < 0)
-            return error_set(err, errno, "read link %s", name);
-        e.size = (uint64_t)n;
-        if (header(c, name, &e, err) < 0 || put(c, target, (size_t)n, err) < 0)
-            return -1;
-        return pad(c, 4, err);
-    }
-    if (S_ISREG(st.st_mode)) {
-        AUTO_CLOSE int fd = openat(dirfd, base, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd < 0)
-            return error_set(err, errno, "open %s", name);
-        e.size = (uint64_t)st.st_size;
-        return add_content(c, name, fd, &e, err);
-    }
-    return S_ISSOCK(st.st_mode) ? 0 : header(c, name, &e, err);
-}
-
-static int add_tree(struct cpio *c, const char *name, int dirfd, const char *base, dev_t dev,
-                    int depth, struct error **err)
-{
-    if (depth > MAX_DEPTH)
-        return error_set(err, ELOOP, "%s: more than %d folders deep", name, MAX_DEPTH);
-    int fd = openat(dirfd, base, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    AUTO_CLOSEDIR DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!d)
-        return error_set(err, errno, "open folder %s", name);
-    struct dirent *e;
-    while ((e = readdir(d))) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        AUTO_FREE char *path = xasprintf("%s/%s", name, e->d_name);
-        if (add_entry(c, path, fd, e->d_name, dev, depth, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-int cpio_add_tree(struct cpio *c, const char *name, const char *path, struct error **err)
-{
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, errno, "open folder %s", path);
-    struct entry e = {.mode = st.st_mode, .uid = st.st_uid, .gid = st.st_gid, .nlink = 2};
-    if (header(c, name, &e, err) < 0)
-        return -1;
-    return add_tree(c, name, fd, ".", st.st_dev, 0, err);
 }
 
 int cpio_finish(struct cpio *c, struct error **err)
 {
-    struct entry e = {.nlink = 1};
+    struct entry e = {0};
     if (header(c, "TRAILER!!!", &e, err) < 0 || pad(c, 512, err) < 0)
         return -1;
     return flush(c, err);

@@ -27,10 +27,6 @@ int cpio_add(struct cpio *c, const char *name, mode_t mode, const void *data, si
 int cpio_add_file(struct cpio *c, const char *name, const char *path, mode_t mode,
                   struct error **err);
 
-/* Adds a folder and all below it, with owners, modes and devices, under a name (without a slash at
- * either end). Stays on its file system. Sockets are left out. */
-int cpio_add_tree(struct cpio *c, const char *name, const char *path, struct error **err);
-
 /* Writes the trailer and pads to 512 bytes, so that another archive may follow. */
 int cpio_finish(struct cpio *c, struct error **err);
 void cpio_free(struct cpio *c);
