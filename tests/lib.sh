@@ -67,10 +67,26 @@ wait_for() {
     done
 }
 
+# logs GUEST TEXT SECONDS NAME: ok when the guest writes the text in time; ends early with the guest
+logs() {
+    local end=$((SECONDS + $3))
+    until logged "$1" "$2"; do
+        if [ $SECONDS -ge $end ] || ! wirt ps -q --no-trunc 2>/dev/null | grep -q "$(inspected "$1" .id)"; then
+            logged "$1" "$2" && break
+            not_ok "$4" "the guest $(inspected "$1" .status), last it said: $(wirt logs "$1" 2>&1 | tail -n 3 | tr '\n' ';')"
+            return 1
+        fi
+        sleep 0.2
+    done
+    ok "$4"
+}
+
 logged() { wirt logs "$1" 2>/dev/null | grep -qF -- "$2"; } # GUEST TEXT
 
 # machine_stat GUEST PATH: a number of the hypervisor's statistics, e.g. .memory.second_level_faults
-machine_stat() { wirt stats --no-stream --json "$1" | jq -e "[.. | .machine? // empty] | first | $2"; }
+stat_of() { wirt stats --no-stream --json "$1" | jq -e ".[0]$2"; } # GUEST PATH, e.g. .cpu_us
+inspected() { wirt inspect "$1" | jq -r ".[0]$2"; }              # GUEST PATH, e.g. .status
+machine_stat() { wirt stats --no-stream --json "$1" | jq -e ".[0].machine$2"; }
 
 need_root() { [ "$(id -u)" -eq 0 ] || { skip "$1" "needs root"; exit 0; }; }
 
