@@ -55,6 +55,7 @@ static json_object *hart_counters(const struct machine *m)
     add(emulated, "sfence", sum.sfence);
     add(emulated, "fence_i", sum.fence_i);
     add(emulated, "wfi", sum.wfi);
+    add(emulated, "wrs", sum.wrs);
     add(emulated, "sbi", sum.sbi);
     json_object_object_add(o, "traps", traps);
     json_object_object_add(o, "interrupts", irqs);

@@ -106,10 +106,10 @@ static void cpus(struct tree *t, const struct machine *m)
         text(t, "status", "okay");
         cell(t, "reg", i);
         text(t, "mmu-type", "riscv,sv57");
-        text(t, "riscv,isa", "rv64imafdc_zicntr_zicsr_zifencei_zba_zbb_zbs_sstc");
+        text(t, "riscv,isa", "rv64imafdc_zicntr_zicsr_zifencei_zawrs_zba_zbb_zbs_sstc");
         text(t, "riscv,isa-base", "rv64i");
         TEXTS(t, "riscv,isa-extensions",
-              "i\0m\0a\0f\0d\0c\0zicntr\0zicsr\0zifencei\0zba\0zbb\0zbs\0sstc");
+              "i\0m\0a\0f\0d\0c\0zicntr\0zicsr\0zifencei\0zawrs\0zba\0zbb\0zbs\0sstc");
         begin(t, "interrupt-controller");
         text(t, "compatible", "riscv,cpu-intc");
         flag(t, "interrupt-controller");

@@ -126,7 +126,7 @@ struct store_drop {
 struct hart_stats {
     uint64_t traps[16]; /* taken, by cause */
     uint64_t interrupts[16];
-    uint64_t csr, xret, sfence, wfi, fence_i, sbi; /* system instructions emulated */
+    uint64_t csr, xret, sfence, wfi, fence_i, sbi, wrs; /* system instructions emulated */
     uint64_t tlb_fills, walks, mmio;
 };
 

@@ -1,5 +1,7 @@
 /* System instructions: what translated code hands to the hypervisor. Each is checked against the
  * hart's privilege before it has an effect. */
+#include <sched.h>
+
 #include "engine/engine.h"
 #include "machine/board.h"
 
@@ -82,12 +84,25 @@ static enum step wfi(struct hart *h, uint32_t insn)
     return STEP_EXIT;
 }
 
+/* Zawrs: waits for another hart's store to the reservation set, or ends early. What is waited for
+ * may well need the host CPU that this thread is on. */
+static enum step wait_on_reservation(struct hart *h)
+{
+    h->stats.wrs++;
+    if (h->m->n_harts > 1)
+        sched_yield();
+    h->cpu.pc += 4;
+    return STEP_NEXT;
+}
+
 #define INSN_ECALL   0x00000073u
 #define INSN_EBREAK  0x00100073u
 #define INSN_CEBREAK 0x9002u
 #define INSN_SRET    0x10200073u
 #define INSN_MRET    0x30200073u
 #define INSN_WFI     0x10500073u
+#define INSN_WRS_NTO 0x00d00073u
+#define INSN_WRS_STO 0x01d00073u
 
 enum step hart_system(struct cpu *cpu, uint32_t insn)
 {
@@ -103,6 +118,8 @@ enum step hart_system(struct cpu *cpu, uint32_t insn)
         return hart_sret(h);
     case INSN_MRET: return priv == PRIV_M ? hart_mret(h) : illegal(h, insn);
     case INSN_WFI: return wfi(h, insn);
+    case INSN_WRS_NTO:
+    case INSN_WRS_STO: return wait_on_reservation(h);
     }
     if ((insn & 0x7f) != 0x73)
         return illegal(h, insn);

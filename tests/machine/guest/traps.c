@@ -18,6 +18,7 @@ INSN(mret, "mret")
 INSN(sret, "sret")
 INSN(wfi, "wfi")
 INSN(sfence, "sfence.vma")
+INSN(wrs, ".word 0x00d00073\n .word 0x01d00073")
 INSN(ecall, "ecall")
 INSN(read_sstatus, "csrr a0, sstatus")
 INSN(read_time, "rdtime a0\n ecall")
@@ -69,6 +70,7 @@ int main(void)
     expect("mhartid from S", catch_trap(read_mhartid, 0), 2, 0xf1402573);
     expect("a write of time", catch_trap(write_time, 0), 2, 0xc0101073);
     expect("a CSR that there is not", catch_trap(no_such_csr, 0), 2, 0x5ff02573);
+    check("wrs.nto and wrs.sto end", catch_trap(wrs, 0).cause, UINT64_MAX);
     expect("mret from S", catch_trap(mret, 0), 2, 0x30200073);
     csr_clear("sstatus", SSTATUS_FS);
     expect("floating point switched off", catch_trap(use_float, 0), 2, 0xf2000053);
