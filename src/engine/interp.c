@@ -65,6 +65,16 @@ static bool memory(struct cpu *cpu, const struct ir_insn *i, uint64_t a, uint64_
     }
 }
 
+/* What may be any quiet NaN is an unlikely one here, so that who looks at it is found out. */
+static uint64_t any_nan(const struct ir_insn *i, uint64_t v)
+{
+    if (!(i->flags & IR_ANY_NAN))
+        return v;
+    if (i->size == 8)
+        return v == UINT64_C(0x7ff8000000000000) ? UINT64_C(0xfff80000deadbeef) : v;
+    return v == UINT64_C(0xffffffff7fc00000) ? UINT64_C(0xffffffffffc0beef) : v;
+}
+
 /* State, pure integer and floating-point operations, which cannot trap. */
 static uint64_t compute(struct cpu *cpu, const struct ir_insn *i, uint64_t a, uint64_t b,
                         uint64_t c)
@@ -83,7 +93,7 @@ static uint64_t compute(struct cpu *cpu, const struct ir_insn *i, uint64_t a, ui
     case IR_PURE: return ((uint64_t(*)(uint64_t, uint64_t))(uintptr_t)i->imm)(a, b);
     default:
         if (i->op >= IR_FADD && i->op <= IR_UNBOX)
-            return fp_op(cpu, fp_how(i), a, b, c);
+            return any_nan(i, fp_op(cpu, fp_how(i), a, b, c));
         a = ir_eval(i, a, b, c);
         /* What may be anything is something unlikely here, so that who uses it is found out. */
         return i->flags & IR_LOW32 ? a ^ UINT64_C(0x5a5a5a5a00000000) : a;

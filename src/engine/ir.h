@@ -172,6 +172,8 @@ enum ir_flag {
     IR_AQRL = 64,
     IR_LOW32 = 128, /* by ir_optimize, on W forms: nothing uses the upper half of the result, which
                        need not be the sign then */
+    IR_ANY_NAN = 128, /* by ir_optimize, on floating-point arithmetic: nothing can tell which quiet
+                         NaN its result is */
 };
 
 struct ir_insn {

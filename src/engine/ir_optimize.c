@@ -46,6 +46,46 @@ static void find_low(struct ir_block *b)
     }
 }
 
+/* Whether op tells one quiet NaN operand from another. Arithmetic, comparison and conversion do
+ * not: their NaN results are made canonical themselves. */
+static bool sees_nan(const struct ir_insn *i, bool result_seen)
+{
+    switch (i->op) {
+    case IR_FADD:
+    case IR_FSUB:
+    case IR_FMUL:
+    case IR_FDIV:
+    case IR_FSQRT:
+    case IR_FMADD:
+    case IR_FMIN:
+    case IR_FMAX:
+    case IR_FEQ:
+    case IR_FLT:
+    case IR_FLE:
+    case IR_FCLASS:
+    case IR_FCVT_TO_INT:
+    case IR_FCVT_FF: return false;
+    case IR_UNBOX: return result_seen;
+    default: return true;
+    }
+}
+
+/* Backwards, as find_low. */
+static void find_any_nan(struct ir_block *b)
+{
+    bool seen[IR_LIMIT] = {false};
+    for (uint32_t k = b->n; k-- > 0;) {
+        struct ir_insn *i = &b->insn[k];
+        const uint16_t operand[3] = {i->a, i->b, i->c};
+        for (unsigned n = 0; n < 3; n++)
+            if (operand[n] != IR_NONE && sees_nan(i, seen[k]))
+                seen[operand[n]] = true;
+        bool arithmetic = (i->op >= IR_FADD && i->op <= IR_FMADD) || i->op == IR_FCVT_FF;
+        if (arithmetic && i->size >= 4 && !seen[k])
+            i->flags |= IR_ANY_NAN;
+    }
+}
+
 static void remove_insn(struct ir_insn *i)
 {
     *i = (struct ir_insn){.op = IR_NOP, .a = IR_NONE, .b = IR_NONE, .c = IR_NONE, .gi = i->gi};
@@ -112,4 +152,5 @@ void ir_optimize(struct ir_block *b)
     remove_dead(b);
     compact(b);
     find_low(b);
+    find_any_nan(b);
 }

@@ -132,7 +132,10 @@ static void print_insn(FILE *f, const struct ir_block *b, uint32_t k)
             fprintf(f, " %%%u", operand[n]);
     if (i->imm || i->op == IR_CONST)
         fprintf(f, " 0x%" PRIx64, (uint64_t)i->imm);
-    print_flags(f, i->flags);
+    bool fp = i->op >= IR_FADD && i->op <= IR_UNBOX;
+    print_flags(f, i->flags & (fp ? ~IR_ANY_NAN : 0xff));
+    if (fp && i->flags & IR_ANY_NAN)
+        fputs(" anynan", f);
     if (i->aux)
         fprintf(f, " aux=0x%" PRIx64, i->aux);
     fputc('\n', f);

@@ -2,7 +2,9 @@
  * guest page lies in a host page of its own, in no order, and the TLB forgets now and then. Only
  * write and exit are there.
  *
- * usage: paged [--interpret] PROGRAM */
+ * usage: paged [--interpret | --sse] PROGRAM
+ *
+ * --sse: with no host instructions but those of the first x86-64. */
 #include <elf.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,7 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "engine/engine.h"
+#include "engine/internal.h"
 #include "engine/tlb.h"
 
 #define PAGES 4096u /* of guest memory, from address 0 */
@@ -160,8 +162,9 @@ int main(int argc, char **argv)
     struct engine_config config = {.ops = &ops, .paged = true};
     ERROR_CLEANUP err = NULL;
     config.interpret = argc == 3 && strcmp(argv[1], "--interpret") == 0;
-    if (argc != 2 + config.interpret) {
-        fprintf(stderr, "usage: paged [--interpret] PROGRAM\n");
+    bool sse = argc == 3 && strcmp(argv[1], "--sse") == 0;
+    if (argc != 2 + config.interpret + sse) {
+        fprintf(stderr, "usage: paged [--interpret | --sse] PROGRAM\n");
         return 2;
     }
     memory = mmap(NULL, (size_t)PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -171,6 +174,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", error_text(err));
         return 2;
     }
+    if (sse)
+        e->host = 0;
     tlb_flush(&tlb);
     jump_cache_flush(&jumps);
     engine_set_context(&cpu, &tlb, &jumps);

@@ -18,6 +18,7 @@ ENGINES = {
     "translate": [str(BUILD / "wirt-riscv64")],
     "paged-interpret": [str(BUILD / "tests/isa/paged"), "--interpret"],
     "paged": [str(BUILD / "tests/isa/paged")],
+    "paged-sse": [str(BUILD / "tests/isa/paged"), "--sse"],
 }
 
 

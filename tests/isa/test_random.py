@@ -5,9 +5,10 @@
 usage: test_random.py [--seeds A-B] [--count ITEMS] [--only GROUP,...] [--keep DIR] [--engine NAME]
 
 Engines: ir (lifting and the reference interpreter alone), interpret (wirt-riscv64 --interpret),
-translate (wirt-riscv64), paged and paged-interpret (the same two through a software TLB). For each
-odd seed there is also a program with faults, for engines that have signals. A program that differs
-is cut to the first item that makes it differ.
+translate (wirt-riscv64), paged and paged-interpret (the same two through a software TLB), paged-sse
+(paged for the first x86-64, without AVX, FMA and BMI). For each odd seed there is also a program
+with faults, for engines that have signals. A program that differs is cut to the first item that
+makes it differ.
 GROUP: alu muldiv bits memory atomic fpload float fpstate fault.
 """
 import argparse
@@ -29,6 +30,7 @@ ENGINES = {
     "translate": [str(BUILD / "wirt-riscv64")],
     "paged-interpret": [str(BUILD / "tests/isa/paged"), "--interpret"],
     "paged": [str(BUILD / "tests/isa/paged")],
+    "paged-sse": [str(BUILD / "tests/isa/paged"), "--sse"],
 }
 
 SIGNALS = ("interpret", "translate")

@@ -364,6 +364,21 @@ static inline void vex_rrr(struct assembler *a, unsigned map, unsigned pp, bool 
     put8(a, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
 
+/* Three-operand SSE arithmetic, map 0f: d = x op y. */
+static inline void avx_rrr(struct assembler *a, unsigned prefix, unsigned op, unsigned d,
+                           unsigned x, unsigned y)
+{
+    unsigned pp = prefix == 0x66 ? 1 : prefix == 0xf3 ? 2 : prefix == 0xf2 ? 3 : 0;
+    if (y & 8) {
+        vex_rrr(a, 1, pp, false, op & 0xff, d, x, y);
+        return;
+    }
+    put8(a, 0xc5);
+    put8(a, (~d & 8) << 4 | (~x & 15) << 3 | pp);
+    put8(a, op & 0xff);
+    put8(a, 0xc0 | (d & 7) << 3 | (y & 7));
+}
+
 /* Jumps: answer where the 4-byte displacement is, for set_rel. */
 static inline uint8_t *jmp_rel(struct assembler *a)
 {

@@ -28,7 +28,9 @@ struct cold {
         COLD_MEMORY, /* a load, store or atomic that the TLB does not know, or that is misaligned */
         COLD_CONSTANT, /* load xmm dest with a constant */
         COLD_FMA,      /* the result is NaN: see put_fma */
-        COLD_FLOAT,    /* do it in C: operands as they stand, result to dest */
+        COLD_FLOAT,    /* do it in C: operand as it stands, result to dest */
+        COLD_FLOAT2,   /* the same with two operands */
+        COLD_HALVES,   /* an unsigned integer of 2^63 or more to floating point, by halves */
     } kind;
     uint8_t *site, *site2; /* displacements that lead here; NULL: none */
     uint8_t *back;         /* where to go on */

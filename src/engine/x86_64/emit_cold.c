@@ -82,17 +82,36 @@ static void put_float(struct emit *m, const struct cold *c)
     jmp_to(a, c->back);
 }
 
-/* A NaN result of a fused multiplication. Infinity times zero is invalid even when a quiet NaN is
- * added (Volume I, section Single-Precision Floating-Point Computational Instructions), which the
- * host does not say: the operation is done again, in C, with such a NaN. */
-static void put_fma(struct emit *m, const struct cold *c)
+/* Half of it, with the bit that is lost kept where rounding sees it, and then doubled. */
+static void put_halves(struct emit *m, const struct cold *c)
+{
+    struct assembler *a = &m->a;
+    enum reg t = (enum reg)c->address;
+    unsigned d = (unsigned)c->dest, prefix = c->what == 8 ? 0xf2 : 0xf3;
+    mov_rr(a, t, (enum reg)c->data);
+    shift_ri(a, true, SH_SHR, t, 1);
+    uint8_t *even = jcc_short(a, CC_AE);
+    alu_ri(a, true, ALU_OR, t, 1);
+    set_short(a, even);
+    op_rr_full(a, prefix, true, 0x0f2a, d, t, false); /* cvtsi2s */
+    op_rr_full(a, prefix, false, 0x0f58, d, d, false);
+    jmp_to(a, c->back);
+}
+
+/* Two operands. A NaN result of a fused multiplication: infinity times zero is invalid even when a
+ * quiet NaN is added (Volume I, section Single-Precision Floating-Point Computational
+ * Instructions), which the host does not say: the operation is done again, in C, with such a NaN.
+ */
+static void put_float2(struct emit *m, const struct cold *c)
 {
     struct assembler *a = &m->a;
     move_temps(m, c->live, true);
     op_rr_full(a, 0x66, true, 0x0f7e, (unsigned)c->data, RDX, false);
     op_rr_full(a, 0x66, true, 0x0f7e, (unsigned)c->address, RCX, false);
-    mov_ri(a, RAX, c->constant);
-    store64(a, spill_mem(SPILL_THIRD), RAX);
+    if (c->kind == COLD_FMA) {
+        mov_ri(a, RAX, c->constant);
+        store64(a, spill_mem(SPILL_THIRD), RAX);
+    }
     mov_ri(a, RSI, c->what);
     call_helper(m, (const void *)helper_float);
     take_result(m, c);
@@ -122,7 +141,9 @@ void emit_cold(struct emit *m)
             op_const(m, 0, 0x0f28, (unsigned)c.dest, (unsigned)c.constant); /* movaps */
             jmp_to(a, c.back);
             break;
-        case COLD_FMA: put_fma(m, &c); break;
+        case COLD_HALVES: put_halves(m, &c); break;
+        case COLD_FLOAT2:
+        case COLD_FMA: put_float2(m, &c); break;
         case COLD_FLOAT: put_float(m, &c); break;
         }
     }

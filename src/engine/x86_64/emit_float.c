@@ -18,6 +18,24 @@ void op_const(struct emit *m, unsigned prefix, unsigned op, unsigned xmm, unsign
     set_rel(a->p - 4, stub(m, m->e->stubs.constants) + 16 * constant);
 }
 
+/* d = x op constant; d may be x. */
+static void op_const_to(struct emit *m, unsigned op, unsigned d, unsigned x, unsigned constant)
+{
+    struct assembler *a = &m->a;
+    if (d == x || !host_has(m, HOST_AVX)) {
+        if (d != x)
+            op_rr(a, false, 0x0f28, d, x); /* movaps */
+        op_const(m, 0, op, d, constant);
+        return;
+    }
+    put8(a, 0xc5);
+    put8(a, (~d & 8) << 4 | (~x & 15) << 3);
+    put8(a, op & 0xff);
+    put8(a, (d & 7) << 3 | 5); /* [rip + disp32] */
+    a->p += 4;
+    set_rel(a->p - 4, stub(m, m->e->stubs.constants) + 16 * constant);
+}
+
 static unsigned prefix_of(unsigned size)
 {
     return size == 8 ? 0xf2 : 0xf3;
@@ -55,10 +73,31 @@ static void load_nan_when(struct emit *m, uint8_t *site, unsigned d, unsigned si
 }
 
 /* Makes a NaN result the canonical one: Volume I, section NaN Generation and Propagation. */
-static void canonicalize(struct emit *m, unsigned d, unsigned size)
+static void canonicalize(struct emit *m, const struct ir_insn *i, unsigned d)
 {
-    compare(m, size, true, d, d);
-    load_nan_when(m, jcc_rel(&m->a, CC_P), d, size);
+    if (i->flags & IR_ANY_NAN)
+        return;
+    compare(m, i->size, true, d, d);
+    load_nan_when(m, jcc_rel(&m->a, CC_P), d, i->size);
+}
+
+/* d = x op y; without AVX d must not be y, unless it is x too. */
+static void op_xmm(struct emit *m, unsigned prefix, unsigned op, unsigned d, unsigned x, unsigned y)
+{
+    if (d == x) {
+        op_rr_full(&m->a, prefix, false, op, d, y, false);
+    } else if (host_has(m, HOST_AVX)) {
+        avx_rrr(&m->a, prefix, op, d, x, y);
+    } else {
+        movaps(m, d, x);
+        op_rr_full(&m->a, prefix, false, op, d, y == x ? d : y, false);
+    }
+}
+
+/* The registers that the result of an operation on x and y must not be made in, for op_xmm. */
+static uint32_t not_second(const struct emit *m, unsigned x, unsigned y)
+{
+    return x == y || host_has(m, HOST_AVX) ? 0 : 1u << y;
 }
 
 /* Whether the host, which rounds to nearest even, rounds as i asks. */
@@ -92,19 +131,17 @@ static void emit_arithmetic(struct emit *m, unsigned n, unsigned op)
 {
     const struct ir_insn *i = &m->ir->insn[n];
     unsigned x = use_xmm(m, i->a), y = use_xmm(m, i->b);
-    unsigned d = def_xmm(m, n, x == y ? 0 : 1u << y);
-    movaps(m, d, x);
-    op_rr_full(&m->a, prefix_of(i->size), false, op, d, x == y ? d : y, false);
-    canonicalize(m, d, i->size);
+    unsigned d = def_xmm(m, n, not_second(m, x, y));
+    op_xmm(m, prefix_of(i->size), op, d, x, y);
+    canonicalize(m, i, d);
 }
 
 static void emit_sqrt(struct emit *m, unsigned n)
 {
     const struct ir_insn *i = &m->ir->insn[n];
     unsigned x = use_xmm(m, i->a), d = def_xmm(m, n, 0);
-    movaps(m, d, x);
-    op_rr_full(&m->a, prefix_of(i->size), false, 0x0f51, d, d, false);
-    canonicalize(m, d, i->size);
+    op_xmm(m, prefix_of(i->size), 0x0f51, d, x, x);
+    canonicalize(m, i, d);
 }
 
 static void emit_fma(struct emit *m, unsigned n)
@@ -135,6 +172,13 @@ static void emit_unbox(struct emit *m, unsigned n)
 {
     const struct ir_insn *i = &m->ir->insn[n];
     unsigned x = use_xmm(m, i->a);
+    if (host_has(m, HOST_AVX)) { /* which has ptest: carry when all bits of the box are set */
+        unsigned d = def_xmm(m, n, 0);
+        op_const(m, 0x66, 0x0f3817, x, CONST_BOX);
+        movaps(m, d, x);
+        load_nan_when(m, jcc_rel(&m->a, CC_AE), d, i->size);
+        return;
+    }
     enum reg t = scratch(m);
     unsigned d = def_xmm(m, n, 0);
     movq_to_gpr(m, t, x, 8);
@@ -153,20 +197,46 @@ static void emit_sign(struct emit *m, unsigned n)
     unsigned x = use_xmm(m, i->a), y = use_xmm(m, i->b);
     if (same) {
         unsigned d = def_xmm(m, n, 0);
-        movaps(m, d, x);
         if (i->reg == SGNJN)
-            op_const(m, 0, 0x0f57, d, sign); /* xorps */
+            op_const_to(m, 0x0f57, d, x, sign); /* xorps */
         else if (i->reg == SGNJX)
-            op_const(m, 0, 0x0f54, d, rest); /* andps */
+            op_const_to(m, 0x0f54, d, x, rest); /* andps */
+        else
+            movaps(m, d, x);
         return;
     }
     unsigned t = scratch_xmm(m), d = def_xmm(m, n, 1u << y);
-    movaps(m, t, y);
-    op_const(m, 0, i->reg == SGNJN ? 0x0f55 : 0x0f54, t, sign); /* andnps, andps */
-    movaps(m, d, x);
-    if (i->reg != SGNJX)
-        op_const(m, 0, 0x0f54, d, rest);
-    op_rr(&m->a, false, i->reg == SGNJX ? 0x0f57 : 0x0f56, d, t); /* xorps, orps */
+    op_const_to(m, i->reg == SGNJN ? 0x0f55 : 0x0f54, t, y, sign); /* andnps, andps */
+    if (i->reg == SGNJX) {
+        op_xmm(m, 0, 0x0f57, d, x, t); /* xorps */
+        return;
+    }
+    op_const_to(m, 0x0f54, d, x, rest);
+    op_rr(&m->a, false, 0x0f56, d, t); /* orps */
+}
+
+/* The host's minss answers its second operand when both are zeros; both ways around together have
+ * the right sign. NaNs go through C; whether one signals is said by the comparison. */
+static void emit_extremum(struct emit *m, unsigned n)
+{
+    const struct ir_insn *i = &m->ir->insn[n];
+    bool min = i->op == IR_FMIN;
+    unsigned op = min ? 0x0f5d : 0x0f5f;
+    unsigned x = use_xmm(m, i->a), y = use_xmm(m, i->b);
+    unsigned t = scratch_xmm(m), d = def_xmm(m, n, not_second(m, x, y));
+    struct cold *c = add_cold(m, COLD_FLOAT2);
+    c->live = live_temps(m) & ~(1u << (d + 16));
+    c->data = (int8_t)x;
+    c->address = (int8_t)y;
+    c->dest = (int8_t)d;
+    c->dest_float = true;
+    c->what = fp_how(i);
+    compare(m, i->size, true, x, y);
+    c->site = jcc_rel(&m->a, CC_P);
+    op_xmm(m, prefix_of(i->size), op, t, y, x);
+    op_xmm(m, prefix_of(i->size), op, d, x, y);
+    op_rr(&m->a, false, min ? 0x0f56 : 0x0f54, d, t); /* orps, andps */
+    c->back = m->a.p;
 }
 
 static void emit_comparison(struct emit *m, unsigned n)
@@ -247,25 +317,44 @@ static void emit_from_int(struct emit *m, unsigned n)
         mov_rr32(a, t, x);
         x = t;
     }
+    enum reg half = i->reg == INT_LU ? scratch(m) : x;
     unsigned d = def_xmm(m, n, 0);
     if (i->size == 8)
         op_rr(a, false, 0x0f57, d, d); /* xorps: no dependency on what was there */
     else
         op_rr_full(a, 0x66, false, 0x0f76, d, d, false); /* pcmpeqd: all ones, boxed */
+    struct cold *c = NULL;
+    if (i->reg == INT_LU) {
+        test_rr(a, true, x, x);
+        c = add_cold(m, COLD_HALVES);
+        c->site = jcc_rel(a, CC_S);
+        c->data = (int8_t)x;
+        c->address = (int8_t)half;
+        c->dest = (int8_t)d;
+        c->what = i->size;
+    }
     op_rr_full(a, prefix_of(i->size), i->reg != INT_W, 0x0f2a, d, x, false);
+    if (c)
+        c->back = a->p;
 }
 
 static void emit_between_formats(struct emit *m, unsigned n)
 {
     const struct ir_insn *i = &m->ir->insn[n];
     struct assembler *a = &m->a;
-    unsigned x = use_xmm(m, i->a), d = def_xmm(m, n, 1u << x);
-    if (i->size == 8)
+    bool wider = i->size == 8, avx = host_has(m, HOST_AVX);
+    unsigned x = use_xmm(m, i->a), d = def_xmm(m, n, wider && avx ? 0 : 1u << x);
+    if (wider && avx) {
+        avx_rrr(a, 0xf3, 0x0f5a, d, x, x);
+        canonicalize(m, i, d);
+        return;
+    }
+    if (wider)
         op_rr(a, false, 0x0f57, d, d);
     else
         op_rr_full(a, 0x66, false, 0x0f76, d, d, false);
     op_rr_full(a, prefix_of(i->reg), false, 0x0f5a, d, x, false);
-    canonicalize(m, d, i->size);
+    canonicalize(m, i, d);
 }
 
 static void emit_move(struct emit *m, unsigned n)
@@ -340,9 +429,7 @@ static bool in_line(const struct emit *m, const struct ir_insn *i)
     case IR_FCVT_FF: return i->size == 8 || rounds_as_host(m, i);
     case IR_FCVT_TO_INT: return i->cond == 1 || rounds_as_host(m, i);
     case IR_FCVT_FROM_INT:
-        return i->reg != INT_LU && (rounds_as_host(m, i) || (i->size == 8 && i->reg != INT_L));
-    case IR_FMIN:
-    case IR_FMAX:
+        return rounds_as_host(m, i) || (i->size == 8 && (i->reg == INT_W || i->reg == INT_WU));
     case IR_FCLASS: return false;
     default: return true;
     }
@@ -362,6 +449,8 @@ void emit_float(struct emit *m, unsigned n)
     case IR_FDIV: emit_arithmetic(m, n, 0x0f5e); break;
     case IR_FSQRT: emit_sqrt(m, n); break;
     case IR_FMADD: emit_fma(m, n); break;
+    case IR_FMIN:
+    case IR_FMAX: emit_extremum(m, n); break;
     case IR_FSGNJ: emit_sign(m, n); break;
     case IR_FEQ:
     case IR_FLT:
