@@ -74,10 +74,10 @@ def root_disk(folder):
     os.system(f"cp --sparse=always '{FILES / 'disk.img'}' '{image}'")
     for turn in range(2):
         with Guest(root=image) as g:
-            out, _ = g.run("grep ' / ' /proc/mounts; cat /root/kept")
+            out, _ = g.run("grep ' / ' /proc/mounts; cat /var/kept")
             check(["the root is on the disk", "what was written is there after a restart"][turn],
                   "/dev/vda / ext4" in out and (turn == 0 or "until next time" in out), out)
-            g.run("echo until next time >/root/kept")
+            g.run("echo until next time >/var/kept")
             g.poweroff()
 
 
