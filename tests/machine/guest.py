@@ -102,6 +102,20 @@ class Guest:
         out = self.wait_for(rb"@%d:(\d+)@\r?\n" % self.counter, seconds)
         return out.replace("\r", "").strip(), int(self.match.group(1))
 
+    def greet(self, seconds):
+        """Waits until a shell answers that may not be listening yet, and may lose what is typed."""
+        end = time.monotonic() + seconds
+        while True:
+            self.send("cd /root; echo re''ady\n")
+            try:
+                self.wait_for(rb"(^|\n)ready\r?\n", 2)
+                break
+            except TimeoutError:
+                if time.monotonic() > end:
+                    raise
+        self.send("echo in''step\n")  # behind all that was asked before
+        self.wait_for(rb"instep\r?\n", 20)
+
     def poweroff(self, seconds=30):
         """Shuts the guest down; the machine's exit status."""
         self.send("exit 0\n")

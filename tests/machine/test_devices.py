@@ -116,8 +116,7 @@ def reboot(folder):
         g.run("dd if=/dev/vda of=/dev/null bs=1M &")
         g.send("busybox reboot -f\n")
         g.wait_for(b"Restarting system", 20)
-        g.send("cd /root; echo re''ady\n")
-        g.wait_for(rb"(^|\n)ready\r?\n", 90)
+        g.greet(90)
         out, _ = g.run("nproc; ip -4 -o addr show eth0; cut -d. -f1 /proc/uptime")
         check("a reset starts the guest and its devices anew",
               out.startswith("2") and "10.0.2.15" in out, out)
