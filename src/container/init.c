@@ -76,17 +76,34 @@ static int enter_namespaces(const struct init *a, struct error **err)
     return pid;
 }
 
-static int build_root(const struct init *a, struct mount_context *m, int *pid, struct error **err)
+/* What joining the control group is waited for with. */
+struct joining {
+    const struct init *init;
+    int pid; /* as the runtime sees it; 0: not yet told */
+    bool done;
+};
+
+/* Waits until the runtime has put us into the control group, as late as can be: joining takes the
+ * kernel milliseconds on cgroup v1, in which we mount. Then the group is made the root of what can
+ * be seen, which the cgroup namespace takes from the group its maker is in. */
+static int need_cgroup(void *arg, struct error **err)
+{
+    struct joining *j = arg;
+    if (j->done)
+        return 0;
+    if (!j->pid && (j->pid = sync_wait(j->init->sock, SYNC_READY, err)) < 0)
+        return -1;
+    if (namespaces_new(j->init->config, NS_CGROUP) && unshare(CLONE_NEWCGROUP) < 0)
+        return error_set(err, errno, "linux.namespaces: make cgroup");
+    j->done = true;
+    return 0;
+}
+
+static int build_root(const struct init *a, struct mount_context *m, struct error **err)
 {
     const struct config *c = a->config;
-    if (mounts_prepare_root(m, err) < 0)
-        return -1;
-    if (!c->ns[NS_USER].present && (*pid = sync_wait(a->sock, SYNC_READY, err)) < 0)
-        return -1;
-    /* The namespace's root is the group the process is in, so it had to be joined first. */
-    if (namespaces_new(c, NS_CGROUP) && unshare(CLONE_NEWCGROUP) < 0)
-        return error_set(err, errno, "linux.namespaces: make cgroup");
-    if (mounts_apply(m, err) < 0 || devices_create(m, err) < 0)
+    if (mounts_prepare_root(m, err) < 0 || mounts_apply(m, err) < 0 || devices_create(m, err) < 0 ||
+        need_cgroup(m->arg, err) < 0)
         return -1;
     /* While the root may still be written to. What cannot be made is missed on entering it. */
     AUTO_CLOSE int cwd = root_mkdir(m->rootfd, c->process.cwd, 0755, NULL);
@@ -154,15 +171,17 @@ static int init_steps(const struct init *a, int *out, struct error **err)
     const struct process *p = &c->process;
     if (a->ns_fds && namespaces_join(a->ns_fds, err) < 0)
         return -1;
-    int pid = enter_namespaces(a, err);
-    if (pid < 0)
+    struct joining joining = {.init = a, .pid = enter_namespaces(a, err)};
+    if (joining.pid < 0)
         return -1;
     struct mount_context m = {.config = c,
                               .cgroup = a->cgroup,
                               .idmapped = a->idmapped,
                               .rootfd = -1,
+                              .need_cgroup = need_cgroup,
+                              .arg = &joining,
                               .userns = c->ns[NS_USER].present};
-    if (process_set_labels(p, err) < 0 || build_root(a, &m, &pid, err) < 0)
+    if (process_set_labels(p, err) < 0 || build_root(a, &m, err) < 0)
         return -1;
     int listener = -1, slave = -1;
     /* The fifo is reopened by its descriptor, from the host's procfs: the state folder is nothing
@@ -186,7 +205,7 @@ static int init_steps(const struct init *a, int *out, struct error **err)
     char *file = process_find(p, err);
     if (!file || wait_for_start(a, fds, out, err) < 0)
         return -1;
-    return start(a, file, listener, pid, err);
+    return start(a, file, listener, joining.pid, err);
 }
 
 void init_main(const struct init *a)

@@ -223,6 +223,8 @@ static int mount_hierarchy(struct mount_context *c, int top, const struct cgroup
 /* The type "cgroup": v2's one tree, or a tmpfs with a folder for each v1 hierarchy. */
 static int mount_cgroup(struct mount_context *c, const struct mount_entry *m, struct error **err)
 {
+    if (c->need_cgroup(c->arg, err) < 0)
+        return -1;
     AUTO_CLOSE int target = root_mkdir(c->rootfd, m->destination, 0755, err);
     if (target < 0)
         return -1;

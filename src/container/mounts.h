@@ -13,7 +13,10 @@ struct mount_context {
     const struct cgroup *cgroup; /* for mounts of type cgroup */
     const int *idmapped;         /* one descriptor a mount, -1: not idmapped; from idmap_prepare */
     int rootfd;                  /* set by mounts_prepare_root */
-    bool userns;                 /* in a user namespace other than the host's */
+    /* Called before a mount of type cgroup: the control group has to be joined by then. */
+    int (*need_cgroup)(void *arg, struct error **err);
+    void *arg;
+    bool userns; /* in a user namespace other than the host's */
 };
 
 /* Cuts propagation to the host and makes the root a mount of its own. */
