@@ -1,7 +1,10 @@
 /* Translation contexts: what a hart has cached of each address space, by privilege class.
  *
- * A context belongs to a value of satp (mode, ASID and root) and to a class of access rights, so
- * neither a trap to the kernel nor a switch between processes wipes anything. */
+ * U mode's contexts belong to a value of satp (mode, ASID and root) and to a class of access
+ * rights, so neither a trap to the kernel nor a switch between processes wipes anything. S mode has
+ * one context a class for all address spaces: a kernel is mapped by global entries, and what was
+ * filled from others is dropped when satp changes. So a new process does not start with an empty
+ * TLB for its kernel. */
 #include <string.h>
 
 #include "engine/tlb.h"
@@ -33,7 +36,8 @@ static bool flush_code(struct context *c)
     jump_cache_flush(&c->jumps[1]);
     memset(c->fetch, 0xff, sizeof c->fetch);
     memset(c->code, 0, sizeof c->code);
-    c->any_code = false;
+    memset(c->mega_code, 0, sizeof c->mega_code);
+    c->any_code = c->local_code = false;
     return true;
 }
 
@@ -47,14 +51,47 @@ bool context_flush(struct context *c)
             c->tlb.store[c->journal[i]].tag = TLB_INVALID;
         }
     }
-    c->n_fills = 0;
+    c->n_fills = c->n_local = 0;
     memset(c->mega, 0, sizeof c->mega);
     memset(c->giga, 0, sizeof c->giga);
     return flush_code(c);
 }
 
-void context_note_fill(struct context *c, uint64_t va, unsigned page_shift)
+static bool is_shared(unsigned class)
 {
+    return (class & CLASS_PRIV) == PRIV_S;
+}
+
+/* Drops what was not filled from global entries. Answers whether code was among it. */
+static bool drop_local(struct context *c)
+{
+    if (c->n_local > JOURNAL_SIZE)
+        return context_flush(c);
+    for (unsigned i = 0; i < c->n_local; i++) {
+        c->tlb.load[c->local[i]].tag = TLB_INVALID;
+        c->tlb.store[c->local[i]].tag = TLB_INVALID;
+    }
+    c->n_local = 0;
+    return c->local_code && flush_code(c);
+}
+
+static void enter_space(struct context *c, uint64_t satp)
+{
+    if (SATP_MODE(c->satp) != SATP_MODE(satp))
+        context_flush(c);
+    else
+        drop_local(c);
+    c->satp = satp;
+}
+
+void context_note_fill(struct context *c, uint64_t va, unsigned page_shift, bool global)
+{
+    if (is_shared(c->class) && !global) {
+        if (c->n_local < JOURNAL_SIZE)
+            c->local[c->n_local] = (uint16_t)tlb_index(va);
+        if (c->n_local <= JOURNAL_SIZE)
+            c->n_local++;
+    }
     if (c->n_fills < JOURNAL_SIZE)
         c->journal[c->n_fills] = (uint16_t)tlb_index(va);
     if (c->n_fills <= JOURNAL_SIZE)
@@ -70,8 +107,12 @@ static struct context *find(struct hart *h, uint64_t satp, unsigned class)
     struct context *oldest = NULL;
     for (unsigned i = 0; i < N_CONTEXTS; i++) {
         struct context *c = &h->contexts[i];
-        if (c->used && c->satp == satp && c->class == class)
+        if (c->used && c->class == class && !satp == !c->satp &&
+            (c->satp == satp || is_shared(class))) {
+            if (c->satp != satp)
+                enter_space(c, satp);
             return c;
+        }
         bool in_use = c == h->code || c == h->data;
         if (!in_use && (!oldest || !c->used || (oldest->used && c->last_used < oldest->last_used)))
             oldest = c;
@@ -132,7 +173,7 @@ static bool drop_page(struct context *c, uint64_t va)
         uint64_t start = va & ~(((uint64_t)1 << 21) - 1);
         for (uint64_t page = start; page < start + (1 << 21); page += PAGE_SIZE)
             tlb_drop(&c->tlb, page);
-        return flush_code(c);
+        return c->any_code && region_test(c->mega_code, va >> 21) && flush_code(c);
     }
     tlb_drop(&c->tlb, va);
     return c->any_code && region_test(c->code, va >> 12) && flush_code(c);
@@ -191,13 +232,20 @@ bool context_fence(struct hart *h, const struct fence *f)
             continue;
         if (f->asid != NO_ASID && c->satp && SATP_ASID(c->satp) != f->asid)
             continue;
-        code |= f->len ? drop_range(c, f->start, f->len) : context_flush(c);
+        if (f->asid != NO_ASID && c->satp && is_shared(c->class))
+            code |= drop_local(c); /* a fence for one ASID leaves global entries alone */
+        else
+            code |= f->len ? drop_range(c, f->start, f->len) : context_flush(c);
     }
     return code;
 }
 
-void context_mark_code(struct context *c, uint64_t va)
+void context_mark_code(struct context *c, uint64_t va, unsigned page_shift, bool global)
 {
-    region_add(c->code, va >> 12);
+    if (page_shift == 12)
+        region_add(c->code, va >> 12);
+    else
+        region_add(c->mega_code, va >> 21);
     c->any_code = true;
+    c->local_code |= !global;
 }

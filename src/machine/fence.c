@@ -27,7 +27,7 @@ static void apply(struct hart *h, const struct fence *f)
     if (f->only_code)
         return;
     if (context_fence(h, f))
-        h->jumps_stale = true;
+        h->returns_stale = true;
 }
 
 /* Lock held (and the machine's may be taken inside it). */
@@ -80,7 +80,7 @@ void hart_request_flush(struct hart *h)
 void hart_sfence(struct hart *h, const struct fence *f)
 {
     if (context_fence(h, f))
-        h->jumps_stale = true;
+        h->returns_stale = true;
 }
 
 /* Posts f to another hart; answers the number to wait for in fence_done. */

@@ -82,7 +82,7 @@ void hart_reset(struct hart *h, bool firmware)
     context_fence(h, &all);
     engine_fp_changed(&h->cpu);
     hart_update_mode(h);
-    h->jumps_stale = true;
+    h->returns_stale = true;
 }
 
 void hart_sync(struct hart *h)
@@ -91,11 +91,10 @@ void hart_sync(struct hart *h)
         h->context_stale = false;
         context_select(h);
     }
-    if (h->jumps_stale)
-        engine_flush_jumps(&h->cpu);
-    else if (h->returns_stale)
+    if (h->returns_stale) {
+        h->returns_stale = false;
         engine_forget_returns(&h->cpu);
-    h->jumps_stale = h->returns_stale = false;
+    }
 }
 
 uint64_t hart_pending(const struct hart *h)

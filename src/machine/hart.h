@@ -87,15 +87,19 @@ struct context {
     struct jump_cache jumps[2]; /* the second one with floating point off */
     struct fetch_entry fetch[1 << FETCH_BITS];
     bool used;
-    uint64_t satp; /* 0: not translated */
+    uint64_t satp; /* 0: not translated; S mode's contexts: the latest one they served */
     unsigned class;
     uint64_t last_used;
     unsigned n_fills; /* since the last flush; the first JOURNAL_SIZE TLB indices filled: */
     uint16_t journal[JOURNAL_SIZE];
+    unsigned n_local; /* of those, filled from entries that are not global; in S mode's contexts */
+    uint16_t local[JOURNAL_SIZE];
+    bool local_code; /* a page fetched from was not global */
     /* Sets, by hash: 2 MiB regions and 1 GiB regions filled from larger pages than 4 KiB, and 4 KiB
      * pages fetched from. They tell how much a fence for one address has to drop. */
     uint64_t mega[REGION_BITS / 64], giga[REGION_BITS / 64], code[REGION_BITS / 64];
-    bool any_code; /* jumps or fetch are not empty */
+    uint64_t mega_code[REGION_BITS / 64]; /* 2 MiB regions fetched from larger pages */
+    bool any_code;                        /* jumps or fetch are not empty */
 };
 
 enum hsm_state { /* SBI HSM's numbers */
@@ -154,7 +158,6 @@ struct hart {
     struct context *code, *data;        /* what fetches, and loads and stores, go through */
     /* The engine is told of changes outside of engine_run only, by hart_sync: */
     bool context_stale; /* privilege, satp or access rights changed */
-    bool jumps_stale;   /* what was known of code is not so any more */
     bool returns_stale; /* return addresses that were pushed may mean other code now */
     uint64_t use_clock;
 
@@ -237,8 +240,9 @@ void *mmu_atomic(struct cpu *cpu, uint64_t va, unsigned size, bool load_only);
 /* context.c */
 void context_select(struct hart *h);   /* after privilege, satp, SUM, MXR or MPRV changed */
 bool context_flush(struct context *c); /* answers whether code was cached */
-void context_note_fill(struct context *c, uint64_t va, unsigned page_shift);
-void context_mark_code(struct context *c, uint64_t va); /* the page is fetched from */
+void context_note_fill(struct context *c, uint64_t va, unsigned page_shift, bool global);
+void context_mark_code(struct context *c, uint64_t va, unsigned page_shift,
+                       bool global); /* the page is fetched from */
 /* The hart's own thread; or any, when it is parked and its lock is held. */
 bool context_fence(struct hart *h, const struct fence *f); /* answers whether code was dropped */
 /* Drops store entries that lead to guest physical page `page`: at va, or with NO_VA wherever they

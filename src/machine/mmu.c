@@ -63,9 +63,15 @@ static bool update_leaf(struct hart *h, uint64_t *host, uint64_t gpa, uint64_t p
     return true;
 }
 
-/* Walks the page table. *shift: log2 of the page's size. */
+/* What a translation came to. */
+struct mapped {
+    uint64_t pa;
+    unsigned shift; /* log2 of the page's size */
+    bool global;    /* the same in all address spaces */
+};
+
 static bool walk(struct hart *h, const struct context *c, uint64_t va, enum access access,
-                 uint64_t *pa, unsigned *shift)
+                 struct mapped *out)
 {
     int levels = (int)SATP_MODE(c->satp) - 5; /* Sv39 is mode 8 */
     unsigned top = 12 + 9 * (unsigned)levels - 1;
@@ -75,6 +81,7 @@ static bool walk(struct hart *h, const struct context *c, uint64_t va, enum acce
     h->stats.walks++;
 again:;
     uint64_t table = SATP_PPN(c->satp) << 12;
+    bool global = false; /* an entry above makes all below it global */
     for (int level = levels - 1; level >= 0; level--) {
         unsigned at = 12 + 9 * (unsigned)level;
         uint64_t gpa = table + (va >> at & 511) * 8;
@@ -86,6 +93,7 @@ again:;
         if (!(pte & PTE_V) || (!(pte & PTE_R) && pte & PTE_W) || pte & PTE_HIGH)
             return fail(h, access, va, true);
         uint64_t ppn = (pte & PTE_PPN) >> 10;
+        global |= pte & PTE_G;
         if (!(pte & (PTE_R | PTE_X))) {
             if (pte & (PTE_A | PTE_D | PTE_U))
                 return fail(h, access, va, true);
@@ -102,24 +110,22 @@ again:;
             if (!update_leaf(h, host, gpa, pte, want))
                 goto again;
         }
-        *pa = (ppn << 12) | (va & low);
-        *shift = at;
+        *out = (struct mapped){.pa = (ppn << 12) | (va & low), .shift = at, .global = global};
         return true;
     }
     return fail(h, access, va, true);
 }
 
 static bool translate(struct hart *h, const struct context *c, uint64_t va, enum access access,
-                      uint64_t *pa, unsigned *shift)
+                      struct mapped *out)
 {
     if (c->satp) {
-        if (!walk(h, c, va, access, pa, shift))
+        if (!walk(h, c, va, access, out))
             return false;
     } else {
-        *pa = va;
-        *shift = 12;
+        *out = (struct mapped){.pa = va, .shift = 12, .global = true};
     }
-    if (!pmp_check(h, *pa, access, c->class & CLASS_PRIV))
+    if (!pmp_check(h, out->pa, access, c->class & CLASS_PRIV))
         return fail(h, access, va, false);
     return true;
 }
@@ -141,11 +147,12 @@ static uint8_t *host_address(struct hart *h, uint64_t va, enum access access, ui
     *failed = false;
     if (e->tag == (va & ~(uint64_t)(PAGE_SIZE - 1)))
         return (uint8_t *)(uintptr_t)(va + e->addend);
-    unsigned shift;
-    if (!translate(h, c, va, access, pa, &shift)) {
+    struct mapped at;
+    if (!translate(h, c, va, access, &at)) {
         *failed = true;
         return NULL;
     }
+    *pa = at.pa;
     uint8_t *page = access == ACCESS_STORE ? slat_store_page(h->m->slat, *pa, h->id, va)
                                            : slat_load_page(h->m->slat, *pa);
     if (!page)
@@ -153,7 +160,7 @@ static uint8_t *host_address(struct hart *h, uint64_t va, enum access access, ui
     if (access != ACCESS_STORE || !is_watched(h->m, *pa)) {
         h->stats.tlb_fills++;
         tlb_fill(table, va, page);
-        context_note_fill(c, va, shift);
+        context_note_fill(c, va, at.shift, at.global);
     }
     return page + (va & (PAGE_SIZE - 1));
 }
@@ -305,17 +312,16 @@ bool mmu_fetch(struct cpu *cpu, uint64_t pc, struct code_span *out)
     uint64_t tag = pc & ~(uint64_t)(PAGE_SIZE - 1);
     struct fetch_entry *e = &c->fetch[pc >> 12 & ((1 << FETCH_BITS) - 1)];
     if (e->tag != tag) {
-        uint64_t pa;
-        unsigned shift;
-        if (!translate(h, c, pc, ACCESS_FETCH, &pa, &shift))
+        struct mapped at;
+        if (!translate(h, c, pc, ACCESS_FETCH, &at))
             return false;
-        const uint8_t *page = slat_load_page(h->m->slat, pa);
+        const uint8_t *page = slat_load_page(h->m->slat, at.pa);
         if (!page)
             return fail(h, ACCESS_FETCH, pc, false);
-        *e =
-            (struct fetch_entry){.tag = tag, .page = pa & ~(uint64_t)(PAGE_SIZE - 1), .host = page};
-        context_note_fill(c, pc, shift);
-        context_mark_code(c, pc);
+        *e = (struct fetch_entry){
+            .tag = tag, .page = at.pa & ~(uint64_t)(PAGE_SIZE - 1), .host = page};
+        context_note_fill(c, pc, at.shift, at.global);
+        context_mark_code(c, pc, at.shift, at.global);
     }
     uint64_t offset = pc & (PAGE_SIZE - 1);
     *out = (struct code_span){

@@ -53,7 +53,7 @@ static enum step csr_insn(struct hart *h, uint32_t insn)
     if (rd)
         h->cpu.x[rd] = old;
     h->cpu.pc += 4;
-    bool stale = h->context_stale || h->jumps_stale || h->returns_stale;
+    bool stale = h->context_stale || h->returns_stale;
     return stale || (writes && hart_interrupt_ready(h)) ? STEP_EXIT : STEP_NEXT;
 }
 
