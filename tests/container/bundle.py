@@ -190,12 +190,16 @@ def busybox_copy():
     return copy
 
 
-@atexit.register
-def clean_up():
+def delete_all():
     if os.path.isdir(ROOT):
         for name in os.listdir(ROOT):
             subprocess.run([OCI, "--root", ROOT, "delete", "--force", name], check=False,
                            stderr=subprocess.DEVNULL)
+
+
+@atexit.register
+def clean_up():
+    delete_all()
     shutil.rmtree(TOP, ignore_errors=True)
 
 
@@ -215,6 +219,7 @@ def main(namespace):
             not_ok(title, f"{type(why).__name__} {why}")
             continue
         ok(title)
+    delete_all()
     left = cgroups()
     if left:
         not_ok("no control group is left", left)

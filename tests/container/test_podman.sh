@@ -10,7 +10,7 @@ busybox=$(command -v busybox) && ldd "$busybox" 2>&1 | grep -q 'not a dynamic' |
 # Without CAP_SYS_RESOURCE podman's default limits are too high for every runtime.
 limits=(--ulimit nofile=1024:1024 --ulimit nproc=1024:1024)
 pod() {
-    timeout 60 podman --root "$scratch/root" --runroot "$scratch/run" --tmpdir "$scratch/tmp" \
+    timeout 60 podman --root "$scratch/store" --runroot "$scratch/run" --tmpdir "$scratch/tmp" \
         --runtime "$oci" --cgroup-manager cgroupfs --events-backend file \
         --storage-driver vfs "$@" 2>"$scratch/err"
 }
@@ -18,7 +18,7 @@ run() { pod run --rm "${limits[@]}" --network none "$@"; }
 end_podman() {
     pod rm -af >/dev/null
     pod image rm -af >/dev/null
-    umount -l "$scratch"/root/vfs "$scratch"/root/overlay 2>/dev/null
+    umount -l "$scratch"/store/vfs 2>/dev/null
     end_test
 }
 trap end_podman EXIT

@@ -241,7 +241,7 @@ def test_own_file_is_safe():
                             stderr=subprocess.DEVNULL)
     os.close(r)
     script = """for i in 1 2 3 4 5 6 7 8 9; do
-        for p in /proc/[0-9]*; do grep -q resources $p/cmdline && pid=$p; done
+        for p in /proc/[0-9]*; do grep -q "updat[e]" $p/cmdline && pid=$p; done
         [ -n "$pid" ] && break; sleep 0.1; done
         exec 9<$pid/exe && echo found; touch /tmp/found
         while [ -e $pid ]; do sleep 0.1; done
