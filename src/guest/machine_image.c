@@ -152,6 +152,8 @@ static void inner_script(struct str *s, const struct guest_spec *spec,
                    "set -- -S -p /run/wirt/none -c %u:%u -x \"$p\" -- \"$@\"\n"
                    "p=/run/wirt/start-stop-daemon\nln -s busybox $p\n",
                    user->uid, user->gid);
+    if (spec->interactive && !spec->tty)
+        str_printf(s, "$b printf '\\033]7707;wirt ready\\007'\n");
     str_printf(s, spec->tty ? "exec $b setsid -c \"$p\" \"$@\"\n" : "exec \"$p\" \"$@\"\n");
 }
 

@@ -17,4 +17,8 @@ int machine_image_write(struct guest *g, const char *base, const char *path, str
 /* The kernel command line's part that makes its init run it. */
 #define MACHINE_IMAGE_RUN "wirt.run=/.wirt/run"
 
+/* What its init writes on the console when the command starts and input arrives unchanged: an
+ * operating system command that no terminal knows, so that it does not show. */
+#define MACHINE_IMAGE_READY "\033]7707;wirt ready\007"
+
 #endif

@@ -21,160 +21,6 @@
 /* Where the last output may take to reach who is attached once the guest is gone. */
 #define FLUSH_NS 5000000000u
 
-static void output_ready(void *arg, int fd, uint32_t events);
-static void sink_ready(void *arg, int fd, uint32_t events);
-
-/* ---- output: from the workload to the log, the caller and the clients ---- */
-
-static bool backlogged(struct monitor *m)
-{
-    for (int i = 0; i < 2; i++)
-        if (m->sinks[i].pending.len > BACKLOG_MAX)
-            return true;
-    return monitor_clients_backlogged(m);
-}
-
-/* A terminal is one descriptor for both ways: it is also watched for room for input. */
-static void watch_output(struct monitor *m, int which)
-{
-    int fd = m->outputs[which];
-    if (fd < 0)
-        return;
-    uint32_t events = m->throttled ? 0 : EPOLLIN;
-    if (fd == m->input && m->input_pending.len)
-        events |= EPOLLOUT;
-    loop_watch(m->loop, fd, events, output_ready, m, NULL);
-}
-
-/* Reads on from the workload, or stops while somebody has not taken what was read before. */
-void monitor_throttle(struct monitor *m)
-{
-    bool full = backlogged(m);
-    if (full == m->throttled)
-        return;
-    m->throttled = full;
-    for (int i = 0; i < 2; i++)
-        watch_output(m, i);
-}
-
-/* Writes what a pipe or file takes without blocking: after POLLOUT a pipe takes PIPE_BUF bytes. The
- * descriptor is the caller's, shared with others, so it is not made nonblocking. */
-static void sink_flush(struct monitor *m, struct sink *s)
-{
-    size_t done = 0;
-    while (s->fd >= 0 && done < s->pending.len) {
-        struct pollfd p = {.fd = s->fd, .events = POLLOUT};
-        if (poll(&p, 1, 0) <= 0)
-            break;
-        size_t n = s->pending.len - done;
-        ssize_t w = write(s->fd, s->pending.data + done, n < PIPE_BUF ? n : PIPE_BUF);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w < 0 && errno == EAGAIN)
-            break;
-        if (w < 0) {
-            loop_unwatch(m->loop, s->fd);
-            s->fd = -1;
-            break;
-        }
-        done += (size_t)w;
-    }
-    if (s->fd < 0)
-        done = s->pending.len;
-    if (done)
-        memmove(s->pending.data, s->pending.data + done, s->pending.len - done);
-    s->pending.len -= done;
-    if (s->fd >= 0)
-        loop_watch(m->loop, s->fd, s->pending.len ? EPOLLOUT : 0, sink_ready, m, NULL);
-}
-
-static void sink_ready(void *arg, int fd, uint32_t events)
-{
-    struct monitor *m = arg;
-    for (int i = 0; i < 2; i++)
-        if (m->sinks[i].fd == fd)
-            sink_flush(m, &m->sinks[i]);
-    monitor_throttle(m);
-    monitor_check_end(m);
-}
-
-/* One read from an output: false when there is nothing more now or for ever. */
-static bool pump(struct monitor *m, int which)
-{
-    char buf[32768];
-    ssize_t n = read(m->outputs[which], buf, sizeof buf);
-    if (n < 0 && errno == EINTR)
-        return true;
-    if (n < 0 && errno == EAGAIN)
-        return false;
-    if (n <= 0) { /* the end; a terminal whose other side is closed says EIO */
-        loop_unwatch(m->loop, m->outputs[which]);
-        if (m->outputs[which] != m->w.terminal)
-            close(m->outputs[which]);
-        m->outputs[which] = -1;
-        return false;
-    }
-    log_write(&m->log, (enum log_stream)which, buf, (size_t)n);
-    if (m->sinks[which].fd >= 0) {
-        str_append(&m->sinks[which].pending, buf, (size_t)n);
-        sink_flush(m, &m->sinks[which]);
-    }
-    monitor_clients_output(m, which, buf, (size_t)n);
-    return true;
-}
-
-static void output_ready(void *arg, int fd, uint32_t events)
-{
-    struct monitor *m = arg;
-    for (int i = 0; i < 2 && (events & ~(uint32_t)EPOLLOUT); i++)
-        if (m->outputs[i] == fd)
-            pump(m, i);
-    if ((events & EPOLLOUT) && m->outputs[0] == fd)
-        monitor_input_flush(m);
-    monitor_throttle(m);
-}
-
-/* ---- input: from a client to the workload ---- */
-
-static void input_ready(void *arg, int fd, uint32_t events)
-{
-    monitor_input_flush(arg);
-}
-
-void monitor_input_flush(struct monitor *m)
-{
-    size_t done = 0;
-    while (m->input >= 0 && done < m->input_pending.len) {
-        ssize_t n = write(m->input, m->input_pending.data + done, m->input_pending.len - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN)
-            break;
-        if (n < 0) {
-            m->input_eof = true; /* the guest has closed it */
-            done = m->input_pending.len;
-            break;
-        }
-        done += (size_t)n;
-    }
-    if (done)
-        memmove(m->input_pending.data, m->input_pending.data + done, m->input_pending.len - done);
-    m->input_pending.len -= done;
-    if (m->input_pending.len < BACKLOG_MAX)
-        monitor_clients_resume_input(m);
-    if (m->input < 0)
-        return;
-    if (m->input == m->w.terminal) {
-        watch_output(m, 0);
-    } else if (m->input_eof && !m->input_pending.len) {
-        loop_unwatch(m->loop, m->input);
-        close(m->input);
-        m->input = -1;
-    } else {
-        loop_watch(m->loop, m->input, m->input_pending.len ? EPOLLOUT : 0, input_ready, m, NULL);
-    }
-}
-
 /* ---- the workload's life ---- */
 
 static void save_state(struct monitor *m)
@@ -305,9 +151,7 @@ static void workload_ended(void *arg, int fd, uint32_t events)
     m->ended = true;
     loop_timer(m->loop, UINT64_MAX, kill_deadline, m);
     kill_orphans(m);
-    for (int i = 0; i < 2; i++)
-        while (m->outputs[i] >= 0 && pump(m, i))
-            ;
+    monitor_output_drain(m);
     log_close(&m->log);
     finish_state(m);
     monitor_clients_exit(m);
@@ -375,7 +219,8 @@ static int make_stdio(struct monitor *m, bool attached, struct wall_stdio *io, s
     *io = (struct wall_stdio){-1, -1, -1};
     if (s->tty)
         return 0;
-    if (attached && s->interactive)
+    bool held = s->interactive && m->wall->ready_mark && m->wall->ready_mark(s);
+    if (attached && s->interactive && !held)
         io->in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
     else if (s->interactive) {
         if (make_pipe(&m->input, &io->in, true, err) < 0)
@@ -385,7 +230,9 @@ static int make_stdio(struct monitor *m, bool attached, struct wall_stdio *io, s
     }
     if (io->in < 0)
         return error_set(err, errno, "standard input");
-    if (attached && s->auto_remove) {
+    if (held)
+        monitor_input_hold(m, m->wall->ready_mark(s), attached);
+    if (attached && s->auto_remove && !held) {
         io->out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
         io->err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
         if (io->out < 0 || io->err < 0)
@@ -427,10 +274,8 @@ static int watch_all(struct monitor *m, struct error **err)
             return error_set(err, errno, "make the terminal nonblocking");
         m->outputs[0] = m->input = m->w.terminal;
     }
-    for (int i = 0; i < 2; i++)
-        if (m->outputs[i] >= 0 &&
-            loop_watch(m->loop, m->outputs[i], EPOLLIN, output_ready, m, err) < 0)
-            return -1;
+    if (monitor_output_watch(m, err) < 0)
+        return -1;
     if (m->w.control >= 0)
         balance_due(m);
     return loop_watch(m->loop, m->w.pidfd, EPOLLIN, workload_ended, m, err);
@@ -493,6 +338,7 @@ static void monitor_destroy(struct monitor *m)
         if (fds[i] >= 0)
             close(fds[i]);
     str_free(&m->input_pending);
+    str_free(&m->mark_seen);
     for (int i = 0; i < 2; i++)
         str_free(&m->sinks[i].pending);
     free(m->w.wall_data);

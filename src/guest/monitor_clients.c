@@ -260,13 +260,15 @@ static void client_frame(struct client *c, enum frame_type type, const char *p, 
     ERROR_CLEANUP err = NULL;
     switch (type) {
     case FRAME_STDIN:
-        if (c->sends_input && m->input >= 0 && !m->input_eof)
+        if (c->sends_input && m->input >= 0 && !m->input_eof && len) {
             str_append(&m->input_pending, p, len);
+            m->at_line_start = p[len - 1] == '\n';
+        }
         break;
     case FRAME_EOF:
         /* A terminal's end of input is a character that the sender types itself. */
         if (c->sends_input && !m->g->spec.tty)
-            m->input_eof = true;
+            monitor_input_eof(m);
         break;
     case FRAME_RESIZE:
         if (len == 4)

@@ -1,5 +1,5 @@
-/* What the monitor's two files share: monitor.c has the workload, monitor_clients.c the control
- * socket. */
+/* What the monitor's files share: monitor.c has the workload, monitor_io.c its streams,
+ * monitor_clients.c the control socket. */
 #ifndef WIRT_GUEST_MONITOR_INTERNAL_H
 #define WIRT_GUEST_MONITOR_INTERNAL_H
 
@@ -35,6 +35,10 @@ struct monitor {
     struct str input_pending;
     bool input_eof, throttled, ended;
     struct sink sinks[2];
+    const char *mark;     /* input waits for this in the output; NULL: it does not */
+    struct str mark_seen; /* what may be its beginning */
+    bool own_input;       /* input comes from this process's own */
+    bool at_line_start;   /* it ended a line */
     struct log_writer log;
     struct client *clients;
     struct balance balance;   /* a machine's */
@@ -43,7 +47,14 @@ struct monitor {
 };
 
 void monitor_throttle(struct monitor *m);
+int monitor_output_watch(struct monitor *m, struct error **err);
+/* Takes in all there is, after the workload's end. */
+void monitor_output_drain(struct monitor *m);
+/* Keeps input back until the workload has written mark, which is then taken out of its output; with
+ * own_input, input is this process's own from there on. */
+void monitor_input_hold(struct monitor *m, const char *mark, bool own_input);
 void monitor_input_flush(struct monitor *m);
+void monitor_input_eof(struct monitor *m);
 void monitor_check_end(struct monitor *m);
 void monitor_set_status(struct monitor *m, enum guest_status s);
 void monitor_kill(struct monitor *m);

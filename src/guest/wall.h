@@ -50,6 +50,10 @@ struct wall {
     int (*start)(struct guest *g, const struct wall_stdio *io, struct workload *w,
                  struct error **err);
 
+    /* What it writes when it takes input, when that is some time after its start. NULL: it takes it
+     * from the start, and so does a wall without this. */
+    const char *(*ready_mark)(const struct guest_spec *spec);
+
     /* Asks it to end in the way its kind is used to: SIGTERM, or the power button. */
     int (*ask_to_stop)(struct guest *g, struct workload *w, struct error **err);
     int (*signal)(struct guest *g, struct workload *w, int sig, struct error **err);

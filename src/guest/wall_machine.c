@@ -237,6 +237,12 @@ static int start(struct guest *g, const struct wall_stdio *io, struct workload *
     return 0;
 }
 
+/* A booting kernel drops and echoes what arrives: input waits until the command runs. */
+static const char *ready_mark(const struct guest_spec *s)
+{
+    return boots_image(s) && !s->tty ? MACHINE_IMAGE_READY : NULL;
+}
+
 json_object *machine_request(struct workload *w, json_object *request, struct error **err)
 {
     if (w->control < 0) {
@@ -325,6 +331,7 @@ const struct wall wall_machine = {
     .name = "machine",
     .check = check,
     .start = start,
+    .ready_mark = ready_mark,
     .ask_to_stop = ask_to_stop,
     .signal = send_signal,
     .pause = pause_machine,

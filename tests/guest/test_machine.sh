@@ -32,7 +32,8 @@ equal "a command that is no program" 126 $?
 equal "options" "it's 'quoted' \$HOME|/tmp|1000:1000|lodge|riscv64" \
     "$(run --rm -e X="it's 'quoted' \$HOME" -w /tmp -u 1000:1000 --hostname lodge "$root" \
         sh -c 'echo "$X|$(pwd)|$(id -u):$(id -g)|$(hostname)|$(uname -m)"' </dev/null | tr -d '\r')"
-equal "standard input with -i" "typed in" "$(echo 'typed in' | run --rm -i "$root" head -n 1 | tr -d '\r')"
+equal "standard input with -i" "typed in" "$(echo 'typed in' | run --rm -i "$root" cat)"
+equal "a hundred kilobytes of input" "$(seq 20000 | md5sum)" "$(seq 20000 | run --rm -i "$root" cat | md5sum)"
 equal "--cpus is harts" "2" "$(run --rm --cpus 2 "$root" sh -c 'cat /proc/cpuinfo | busybox grep -c ^processor' </dev/null | tr -d '\r' | head -n 1)"
 said=$(run --rm -m 256m "$root" sh -c 'busybox grep MemTotal /proc/meminfo' </dev/null | tr -dc 0-9)
 within "-m is its memory, in KiB" "${said:-0}" 150000 262144
