@@ -3,7 +3,7 @@
 # With standard input not a terminal, the machine says what it is and powers off instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-build=${WIRT_BUILD:-build}
+build=$(realpath --relative-to=. "${WIRT_BUILD:-build}")
 wirt=$build/wirt
 guest=$build/guest
 

@@ -292,7 +292,9 @@ json_object *container_spec(const struct guest *g, const char *emulator, struct 
     json_put_str(root, "path", s->rootfs);
     json_put_bool(root, "readonly", s->read_only);
     json_object_object_add(o, "root", root);
-    json_put_str(o, "hostname", s->hostname);
+    /* Without a name of its own it is called by the beginning of its id, as docker has it. */
+    AUTO_FREE char *short_id = xasprintf("%.12s", g->id);
+    json_put_str(o, "hostname", s->hostname ? s->hostname : short_id);
     json_object_object_add(o, "mounts", mounts(s, emulator, rootless));
     json_object_object_add(o, "linux", linux_part(g, rootless));
     return o;
