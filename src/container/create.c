@@ -22,6 +22,7 @@
 #include "container/config.h"
 #include "container/console.h"
 #include "container/container.h"
+#include "container/devices.h"
 #include "container/hooks.h"
 #include "container/init.h"
 #include "container/mounts.h"
@@ -45,7 +46,7 @@ struct making {
     struct cgroup cgroup;
     struct seccomp_filter filter;
     int ns_fds[NS_COUNT];
-    int *idmapped;
+    int *idmapped, *devices;
     int statefd, fifo, console_sock;
     int sock[2];
     pid_t pid;
@@ -176,6 +177,7 @@ static void become_init(struct making *m, bool join)
         .filter = &m->filter,
         .ns_fds = join ? m->ns_fds : NULL,
         .idmapped = m->idmapped,
+        .devices = m->devices,
         .sock = m->sock[1],
         .fifo = m->fifo,
         .console_sock = m->console_sock,
@@ -375,7 +377,7 @@ static int build(struct making *m, bool wait_at_fifo, struct error **err)
     m->state_made = true;
     if (wait_at_fifo && make_fifo(m, err) < 0)
         return -1;
-    if (make_cgroup(m, err) < 0)
+    if (devices_prepare(m->config, m->statefd, &m->devices, err) < 0 || make_cgroup(m, err) < 0)
         return -1;
     if (spawn(m, err) < 0 || furnish(m, err) < 0 ||
         sync_send(m->sock[0], SYNC_READY, m->pid, NULL, err) < 0)
@@ -423,6 +425,7 @@ static void destroy(struct making *m)
 static void making_free(struct making *m)
 {
     idmap_free(m->config, m->idmapped);
+    devices_free(m->config, m->devices);
     seccomp_free(&m->filter);
     config_free(m->config);
     cgroup_close(&m->cgroup);

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -26,26 +28,89 @@ static const struct device_node defaults[] = {
 };
 #define DEFAULTS (sizeof defaults / sizeof *defaults)
 
-/* A user namespace may not make nodes: the host's are bound, found by the same path. */
-static int bind_node(int rootfd, const struct device_node *d, struct error **err)
+/* The host's node of the same path, if it is the same device. */
+static int host_node(const struct device_node *d, struct error **err)
 {
     AUTO_CLOSE int tree = open_tree(AT_FDCWD, d->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    if (tree < 0)
-        return error_set(err, errno, "open the host's %s", d->path);
     struct stat st;
-    if (fstat(tree, &st) < 0)
-        return error_set(err, errno, "stat the host's %s", d->path);
+    if (tree < 0 || fstat(tree, &st) < 0)
+        return error_set(err, errno, "open the host's %s", d->path);
     if ((st.st_mode & S_IFMT) != (d->mode & S_IFMT) || st.st_rdev != d->dev)
         return error_set(err, 0, "the host's %s is another device", d->path);
+    return STEAL_FD(tree);
+}
+
+/* Mounts a node made elsewhere. prepared -1: the host's. */
+static int bind_node(int rootfd, const struct device_node *d, int prepared, struct error **err)
+{
+    AUTO_CLOSE int tree = prepared < 0 ? host_node(d, err) : -1;
+    int from = prepared < 0 ? tree : prepared;
+    if (from < 0)
+        return -1;
     struct mount_attr a = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
-    if (mount_setattr(tree, "", AT_EMPTY_PATH, &a, sizeof a) < 0)
+    if (mount_setattr(from, "", AT_EMPTY_PATH, &a, sizeof a) < 0)
         return error_set(err, errno, "mount_setattr");
     AUTO_CLOSE int target = root_mkfile(rootfd, d->path, err);
     if (target < 0)
         return -1;
-    if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+    if (move_mount(from, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return error_set(err, errno, "bind %s", d->path);
     return 0;
+}
+
+static uint32_t outside(const struct id_maps *m, uint32_t inside)
+{
+    for (size_t i = 0; i < m->len; i++)
+        if (inside >= m->list[i].inside && inside - m->list[i].inside < m->list[i].size)
+            return m->list[i].outside + (inside - m->list[i].inside);
+    return inside;
+}
+
+static int prepare_node(const struct config *c, size_t i, int dirfd, struct error **err)
+{
+    const struct device_node *d = &c->devices[i];
+    char name[32];
+    snprintf(name, sizeof name, "device.%zu", i);
+    mode_t old = umask(0);
+    int r = mknodat(dirfd, name, d->mode, d->dev);
+    umask(old);
+    if (r < 0)
+        return error_set(err, errno, "make device %s", d->path);
+    AUTO_CLOSE int tree = -1;
+    /* The state folder may be on a file system mounted nodev. */
+    struct mount_attr a = {.attr_clr = MOUNT_ATTR_NODEV};
+    if (fchownat(dirfd, name, outside(&c->uid_maps, d->uid), outside(&c->gid_maps, d->gid),
+                 AT_SYMLINK_NOFOLLOW) < 0 ||
+        (tree = open_tree(dirfd, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)) < 0 ||
+        mount_setattr(tree, "", AT_EMPTY_PATH, &a, sizeof a) < 0)
+        return error_set(err, errno, "prepare device %s", d->path);
+    return STEAL_FD(tree);
+}
+
+int devices_prepare(const struct config *c, int dirfd, int **trees, struct error **err)
+{
+    *trees = NULL;
+    if (!c->ns[NS_USER].present || c->ns[NS_USER].path || geteuid() != 0 || !c->devices_len)
+        return 0;
+    *trees = xcalloc(c->devices_len, sizeof **trees);
+    for (size_t i = 0; i < c->devices_len; i++)
+        (*trees)[i] = -1;
+    for (size_t i = 0; i < c->devices_len; i++) {
+        if (S_ISFIFO(c->devices[i].mode))
+            continue;
+        (*trees)[i] = prepare_node(c, i, dirfd, err);
+        if ((*trees)[i] < 0)
+            return error_prefix(err, "linux.devices[%zu]", i);
+    }
+    return 0;
+}
+
+void devices_free(const struct config *c, int *trees)
+{
+    for (size_t i = 0; trees && i < c->devices_len; i++)
+        if (trees[i] >= 0)
+            close(trees[i]);
+    free(trees);
 }
 
 static int make_node(int dir, const char *base, const struct device_node *d, struct error **err)
@@ -68,10 +133,11 @@ static int make_node(int dir, const char *base, const struct device_node *d, str
     return 0;
 }
 
-static int create(struct mount_context *m, int dev, const struct device_node *d, struct error **err)
+static int create(struct mount_context *m, int dev, const struct device_node *d, int prepared,
+                  struct error **err)
 {
     if (m->userns && !S_ISFIFO(d->mode))
-        return bind_node(m->rootfd, d, err);
+        return bind_node(m->rootfd, d, prepared, err);
     const char *base = d->path + 5;
     if (str_starts(d->path, "/dev/") && !strchr(base, '/'))
         return make_node(dev, base, d, err);
@@ -127,7 +193,7 @@ int devices_create(struct mount_context *m, struct error **err)
     mode_t old = umask(0);
     int r = 0;
     for (size_t i = 0; r == 0 && i < m->config->devices_len; i++) {
-        r = create(m, dev, &m->config->devices[i], err);
+        r = create(m, dev, &m->config->devices[i], m->devices ? m->devices[i] : -1, err);
         if (r < 0)
             error_prefix(err, "linux.devices[%zu]", i);
     }
@@ -136,7 +202,7 @@ int devices_create(struct mount_context *m, struct error **err)
         for (size_t j = 0; j < m->config->devices_len; j++)
             given |= !strcmp(m->config->devices[j].path, defaults[i].path);
         if (!given)
-            r = create(m, dev, &defaults[i], err);
+            r = create(m, dev, &defaults[i], -1, err);
     }
     umask(old);
     return r < 0 ? r : make_links(m, dev, err);

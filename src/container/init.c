@@ -177,6 +177,7 @@ static int init_steps(const struct init *a, int *out, struct error **err)
     struct mount_context m = {.config = c,
                               .cgroup = a->cgroup,
                               .idmapped = a->idmapped,
+                              .devices = a->devices,
                               .rootfd = -1,
                               .need_cgroup = need_cgroup,
                               .arg = &joining,

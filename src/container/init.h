@@ -12,8 +12,8 @@ struct init {
     const struct cgroup *cgroup;
     const struct seccomp_filter *filter;
     const int *ns_fds;
-    int *idmapped;
-    int sock;         /* to the runtime */
+    const int *idmapped, *devices; /* as struct mount_context has them */
+    int sock;                      /* to the runtime */
     int fifo;         /* O_PATH descriptor of the fifo to wait at; -1: wait for SYNC_GO */
     int console_sock; /* -1: none */
     int preserve_fds;

@@ -12,7 +12,8 @@ struct mount_context {
     const struct config *config;
     const struct cgroup *cgroup; /* for mounts of type cgroup */
     const int *idmapped;         /* one descriptor a mount, -1: not idmapped; from idmap_prepare */
-    int rootfd;                  /* set by mounts_prepare_root */
+    const int *devices; /* a mount of each of linux.devices, from devices_prepare; or NULL */
+    int rootfd;         /* set by mounts_prepare_root */
     /* Called before a mount of type cgroup: the control group has to be joined by then. */
     int (*need_cgroup)(void *arg, struct error **err);
     void *arg;

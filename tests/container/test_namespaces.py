@@ -165,6 +165,15 @@ def test_user():
     equal(os.stat(os.path.join(b.rootfs, "tmp/f")).st_uid, 100000)
 
 
+def test_user_devices():
+    """user: a device the host has under no such name, with the owner and mode asked for"""
+    b = Bundle(shell="stat -c '%u %g %a' /dev/nought; head -c3 /dev/nought | wc -c; wc -c </dev/null")
+    b.user_namespace()
+    b.linux["devices"] = [{"path": "/dev/nought", "type": "c", "major": 1, "minor": 5,
+                           "fileMode": 0o640, "uid": 3, "gid": 4}]
+    equal(b.output().split(), ["3", "4", "640", "3", "0"])
+
+
 def test_cgroup():
     """cgroup: the container's own group is the root of what it sees"""
     out = Bundle(["/bin/cat", "/proc/self/cgroup"]).output()
