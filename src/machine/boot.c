@@ -61,6 +61,32 @@ int boot_load_file(struct machine *m, const char *path, uint64_t gpa, uint64_t *
     return 0;
 }
 
+/* A kernel that is also an EFI program says where its sections lie in the file (PE format: the
+ * header's offset is in res3, behind "MZ"): a file that ends before them has been cut off, and
+ * would run into nothing. What is not such a program, or lies about itself otherwise, is left
+ * alone. */
+static int check_complete(int fd, const char *path, const struct image_header *h, uint64_t len,
+                          struct error **err)
+{
+    uint8_t pe[24], section[40];
+    if (memcmp(h, "MZ", 2) != 0 || pread(fd, pe, sizeof pe, h->res3) != sizeof pe ||
+        memcmp(pe, "PE\0", 4) != 0)
+        return 0;
+    unsigned sections = pe[6] | (unsigned)pe[7] << 8, optional = pe[20] | (unsigned)pe[21] << 8;
+    off_t at = (off_t)h->res3 + (off_t)sizeof pe + optional;
+    for (unsigned i = 0; i < sections; i++, at += sizeof section) {
+        uint32_t size, start;
+        if (pread(fd, section, sizeof section, at) != sizeof section)
+            break;
+        memcpy(&size, section + 16, sizeof size);
+        memcpy(&start, section + 20, sizeof start);
+        if ((uint64_t)start + size > len)
+            return error_set(err, 0, "%s: cut off: the file has %llu bytes, its sections need %llu",
+                             path, (unsigned long long)len, (unsigned long long)start + size);
+    }
+    return 0;
+}
+
 static int read_header(const char *path, struct image_header *h, uint64_t *len, struct error **err)
 {
     AUTO_CLOSE int fd = open_image(path, len, err);
@@ -79,7 +105,7 @@ static int read_header(const char *path, struct image_header *h, uint64_t *len, 
                          path);
     if (h->flags & IMAGE_BIG_ENDIAN)
         return error_set(err, 0, "%s: a big-endian kernel", path);
-    return 0;
+    return check_complete(fd, path, h, *len, err);
 }
 
 /* A flat kernel goes to a multiple of 2 MiB plus its text_offset. */
