@@ -91,6 +91,7 @@ static int run(json_object *o, int control)
         .n_forwards = forwards_from_json(json_get_arr(o, "forwards"), forwards),
         .hostname = json_get_str(o, "hostname", NULL),
         .interpret = json_get_bool(o, "interpret", false),
+        .stats = json_get_bool(o, "stats", false),
         .trace = json_get_str(o, "trace", NULL),
         .console_in = STDIN_FILENO,
         .console_out = STDOUT_FILENO,

@@ -133,17 +133,25 @@ static json_object *answer_error(const char *text)
     return o;
 }
 
-static json_object *stats(struct control *c)
+static json_object *stats(struct machine *m)
 {
     json_object *o = answer_ok();
-    json_object_object_add(o, "harts", json_object_new_int((int)c->m->n_harts));
-    json_object_object_add(o, "paused", json_object_new_boolean(atomic_load(&c->m->paused)));
-    add(o, "time", machine_time(c->m));
-    json_object_object_add(o, "hart_counters", hart_counters(c->m));
-    json_object_object_add(o, "memory", memory_counters(c->m));
-    json_object_object_add(o, "balloon", balloon_counters(c->m));
-    json_object_object_add(o, "engine", engine_counters(c->m));
+    json_object_object_add(o, "harts", json_object_new_int((int)m->n_harts));
+    json_object_object_add(o, "paused", json_object_new_boolean(atomic_load(&m->paused)));
+    add(o, "time", machine_time(m));
+    json_object_object_add(o, "hart_counters", hart_counters(m));
+    json_object_object_add(o, "memory", memory_counters(m));
+    json_object_object_add(o, "balloon", balloon_counters(m));
+    json_object_object_add(o, "engine", engine_counters(m));
     return o;
+}
+
+void control_print_stats(struct machine *m, FILE *f)
+{
+    json_object *o = stats(m);
+    json_object_object_del(o, "ok");
+    fprintf(f, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
+    json_object_put(o);
 }
 
 static json_object *balloon(struct control *c, json_object *request)
@@ -165,7 +173,7 @@ static json_object *serve(struct control *c, json_object *request)
         return answer_error("a request is an object with a string \"op\"");
     const char *name = json_object_get_string(op);
     if (!strcmp(name, "stats"))
-        return stats(c);
+        return stats(c->m);
     if (!strcmp(name, "pause")) {
         machine_pause(c->m);
         return answer_ok();

@@ -9,6 +9,8 @@
 #ifndef WIRT_MACHINE_CONTROL_H
 #define WIRT_MACHINE_CONTROL_H
 
+#include <stdio.h>
+
 #include "machine/board.h"
 
 struct control;
@@ -16,5 +18,8 @@ struct control;
 /* Serves fd, which stays the caller's, in m's loop. */
 struct control *control_new(struct machine *m, int fd, struct error **err);
 void control_free(struct control *c);
+
+/* Writes what {"op": "stats"} answers, indented. */
+void control_print_stats(struct machine *m, FILE *f);
 
 #endif

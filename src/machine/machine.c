@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -188,6 +189,8 @@ int machine_run(const struct machine_config *config, struct machine_result *resu
     int ret = board_init(m, config, err);
     if (!ret)
         ret = run(m, config, err);
+    if (!ret && config->stats)
+        control_print_stats(m, stderr);
     if (!ret)
         *result = (struct machine_result){.end = m->end, .status = m->status};
     board_free(m);

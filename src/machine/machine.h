@@ -42,6 +42,7 @@ struct machine_config {
     unsigned n_forwards;
     const char *hostname;
     bool interpret;
+    bool stats;        /* print statistics on standard error at the end */
     const char *trace; /* file for engine_config.trace, or NULL */
     int console_in,
         console_out; /* the uart's, -1 for none; a terminal is the caller's to set raw */

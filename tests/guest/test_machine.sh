@@ -15,6 +15,9 @@ equal "a program as a machine: exit status" 0 $?
 contains "a program as a machine: its output" hello "$said"
 equal "a program as a machine: and nothing else" "$("$riscv64" "$hello")" "$(tr -d '\r' <<<"$said")"
 
+check "--stats: the hypervisor's numbers at the end" jq -e '.engine.blocks > 0 and .memory.second_level_faults > 0' \
+    <(run --rm --stats "$hello" </dev/null 2>&1 >/dev/null)
+
 # A small root file system of busybox alone.
 root=$scratch/root
 mkdir -p "$root"/{bin,etc,tmp,proc,sys,dev}

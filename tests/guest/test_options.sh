@@ -64,7 +64,7 @@ wrong "folder as a kernel" 125 "must be a file" run --as machine --kernel "$scra
 wrong "missing disk" 125 "--disk $scratch/none" run --as machine --disk "$scratch/none"
 wrong "half a hart" 125 "whole number" run --as machine --cpus 1.5
 wrong "odd memory" 125 "multiple of 2m" run --as machine -m 33m
-wrong "volume for a machine" 125 "--disk" run --as machine -v /tmp:/tmp
+wrong "volume for a machine with its own init" 125 "root file system or a program" run --as machine -v /tmp:/tmp
 wrong "missing command" 127 "no-such-command" run --rm "$root" no-such-command
 wrong "missing command by path" 127 "/no/such/command" run --rm "$root" /no/such/command
 wrong "command that is no program" 126 "/etc/passwd" run --rm "$root" /etc/passwd
