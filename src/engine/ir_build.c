@@ -168,17 +168,23 @@ static bool commutes(enum ir_op op)
            op == IR_XNOR || op == IR_MULH || op == IR_MULHU || (op >= IR_MIN && op <= IR_MAXU);
 }
 
-/* Shift right of a value that was shifted left: how compilers without Zba and Zbb extend. */
-static bool build_extension(struct builder *bd, enum ir_op op, uint16_t a, unsigned n,
-                            uint16_t *out)
+/* Shift right of a value that was shifted left: how compilers without Zba and Zbb extend, and scale
+ * an index of 32 bits. */
+static bool build_extension(struct builder *bd, enum ir_op op, unsigned size, uint16_t a,
+                            unsigned n, uint16_t *out)
 {
     const struct ir_insn *left = maker(bd, a);
-    if (left->op != IR_SHL || left->size != 8 || left->b != IR_NONE || (left->imm & 63) != n)
+    if (left->op != IR_SHL || left->size < size || left->b != IR_NONE)
         return false;
-    if (n == 32 || n == 48 || n == 56)
-        *out = build_unary(bd, op == IR_SHR ? IR_ZEXT : IR_SEXT, 8 - n / 8, left->a);
-    else if (op == IR_SHR && n > 32)
-        *out = build_op_imm(bd, IR_AND, 8, left->a, (UINT64_C(1) << (64 - n)) - 1);
+    enum ir_op extend = op == IR_SHR ? IR_ZEXT : IR_SEXT;
+    unsigned bits = 8 * size - n, by = (unsigned)left->imm;
+    uint16_t from = left->a;
+    if (by == n && (bits == 8 || bits == 16 || bits == 32))
+        *out = build_unary(bd, extend, bits / 8, from);
+    else if (by == n && op == IR_SHR && bits < 32)
+        *out = build_op_imm(bd, IR_AND, 8, from, (UINT64_C(1) << bits) - 1);
+    else if (size == 8 && by == 32 && n < 32)
+        *out = build_op_imm(bd, IR_SHL, 8, build_unary(bd, extend, 4, from), 32 - n);
     else
         return false;
     return true;
@@ -206,8 +212,8 @@ static bool simplify_imm(struct builder *bd, enum ir_op op, unsigned size, uint1
         *out = build_op_imm(bd, IR_SHR, size, a, log2);
     else if (op == IR_REMU && power && size == 8)
         *out = build_op_imm(bd, IR_AND, size, a, imm - 1);
-    else if ((op == IR_SHR || op == IR_SAR) && size == 8)
-        return build_extension(bd, op, a, imm & 63, out);
+    else if (op == IR_SHR || op == IR_SAR)
+        return build_extension(bd, op, size, a, (unsigned)imm, out);
     else
         return false;
     return true;

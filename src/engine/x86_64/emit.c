@@ -37,6 +37,23 @@ bool emit_has_room(const struct engine *e, const struct ir_block *ir)
     return e->cache.size - e->cache.used >= (size_t)(ir->n + 8) * HOST_BYTES_MAX;
 }
 
+/* Makes value v in g's home, and what v is computed from right before and nothing else uses. */
+static void hint(struct emit *m, unsigned v, unsigned g)
+{
+    const struct ir_block *ir = m->ir;
+    for (;;) {
+        const struct ir_insn *i = &ir->insn[v];
+        m->v[v].hint = (int8_t)g;
+        if (i->op < IR_ADD || i->op > IR_ORCB || v == 0 || i->a != v - 1 || ir->uses[v - 1] != 1)
+            return;
+        const struct ir_insn *from = i - 1;
+        bool other = i->b != IR_NONE && ir->insn[i->b].op == IR_GETX && ir->insn[i->b].reg == g;
+        if (from->op < IR_ADD || from->op > IR_ORCB || m->v[v - 1].hint >= 0 || other)
+            return;
+        v--;
+    }
+}
+
 /* A value that the next few instructions only SET may be made in that register's home: nothing in
  * between may look at it, or leave with the old one overwritten. */
 static void find_hints(struct emit *m)
@@ -61,7 +78,7 @@ static void find_hints(struct emit *m)
                     m->v[j].hint != (int)i->reg;
         }
         if (clear)
-            m->v[v].hint = (int8_t)i->reg;
+            hint(m, v, i->reg);
     }
 }
 
@@ -75,6 +92,7 @@ static void start(struct emit *m, struct engine *e, struct block *b, const struc
     m->n_cold = m->n_points = 0;
     m->locked = m->locked_f = m->dying = m->dying_f = 0;
     m->slots = m->dying_slots = 0;
+    m->flags.at = NULL;
     for (unsigned k = 0; k < ir->n; k++)
         m->v[k] =
             (struct value){.reg = -1, .home = -1, .slot = -1, .hint = -1, .uses = ir->uses[k]};
@@ -92,6 +110,15 @@ static void emit_insn(struct emit *m, unsigned n)
     m->pc_index = n;
     if (op == IR_NOP || op == IR_CONST)
         return;
+    if (op >= IR_GETX && op <= IR_SETF) {
+        bool kept = m->flags.at == m->a.p &&
+                    !(op == IR_SETX && m->ir->insn[m->ir->insn[n].a].op == IR_CONST);
+        emit_integer(m, n);
+        end_insn(m);
+        if (kept) /* moves leave the flags alone */
+            m->flags.at = m->a.p;
+        return;
+    }
     if (op < IR_LOAD)
         emit_integer(m, n);
     else if (op <= IR_FENCE)

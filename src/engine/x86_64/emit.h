@@ -16,6 +16,17 @@ struct value {
     int8_t slot;   /* of cpu.p.spill */
     int8_t hint;   /* guest register that it is SET to right after it is made */
     uint16_t uses; /* left */
+    bool folded;   /* a shift that its one user does: see fold_shift */
+};
+
+/* What the host's flags tell, as long as nothing has been emitted since `at`. */
+struct known_flags {
+    const uint8_t *at;
+    uint16_t value;  /* an IR value, or IR_NONE: not zero on condition nonzero */
+    enum cc nonzero; /* and with sign its sign is the host's sign flag */
+    bool sign;
+    uint16_t a, b; /* they are those of comparing a, or IR_NONE, with b or imm */
+    int64_t imm;
 };
 
 /* Code that is seldom run, put behind the block's end. */
@@ -69,6 +80,7 @@ struct emit {
     int16_t owner_f[16]; /* the same for xmm registers */
     uint16_t cur_x[32],
         cur_f[32]; /* the value that the guest register holds, as far as known, or IR_NONE */
+    struct known_flags flags;
     uint32_t locked, locked_f; /* registers that the current instruction needs */
     uint32_t dying, dying_f; /* locked ones whose value has no use left: its result may go there */
     uint64_t slots;          /* bit set: value slot in use */
@@ -119,8 +131,21 @@ describe(const struct ir_insn *i); /* what helpers are told: the instruction les
 void op_const(struct emit *m, unsigned prefix, unsigned op, unsigned xmm, unsigned constant);
 struct cold *add_cold(struct emit *m, int kind);
 void add_point(struct emit *m, const uint8_t *at, unsigned gi);
-/* cmp of the operands of i, and the condition that means they fulfil its cond. */
-enum cc emit_compare(struct emit *m, const struct ir_insn *i);
+/* The operands of a comparison, read but not compared yet. */
+struct comparison {
+    enum reg a, b; /* b: NO_REG: mem, or with mem.base NO_REG too the constant */
+    struct mem mem;
+    int32_t constant;
+};
+struct comparison read_comparison(struct emit *m, const struct ir_insn *i);
+void put_comparison(struct emit *m, const struct comparison *k);
+enum cc cc_of(unsigned cond);
+/* Compares the operands of instruction i; the condition that means they fulfil its cond. */
+enum cc emit_compare(struct emit *m, unsigned i);
+/* The same from flags that are there; false: they are not. */
+bool emit_compared(struct emit *m, unsigned i, enum cc *cc);
+/* Value i has just been computed by an instruction that sets flags by its result. */
+void note_flags(struct emit *m, unsigned i);
 void call_helper(struct emit *m,
                  const void *fn); /* arguments are in rsi, rdx, rcx; nothing is live */
 

@@ -27,7 +27,7 @@ void add_point(struct emit *m, const uint8_t *at, unsigned gi)
     m->points[m->n_points++] = (struct fault_point){.offset = (uint32_t)(at - m->entry), .gi = gi};
 }
 
-static enum cc cc_of(unsigned cond)
+enum cc cc_of(unsigned cond)
 {
     static const unsigned char map[] = {
         [COND_EQ] = CC_E,  [COND_NE] = CC_NE, [COND_LT] = CC_L,
@@ -36,29 +36,89 @@ static enum cc cc_of(unsigned cond)
     return (enum cc)map[cond];
 }
 
-enum cc emit_compare(struct emit *m, const struct ir_insn *i)
+struct comparison read_comparison(struct emit *m, const struct ir_insn *i)
 {
+    struct comparison k = {.b = NO_REG, .mem.base = NO_REG};
     int64_t c = i->op == IR_BR ? 0 : i->imm;
     bool constant = i->b == IR_NONE;
     if (!constant && value_is_const(m, i->b, &c) && fits32(c) && m->v[i->b].reg < 0) {
         use_nothing(m, i->b);
         constant = true;
     }
-    enum reg a = use_reg(m, i->a);
-    struct mem mem;
-    if (constant && c == 0) {
-        test_rr(&m->a, true, a, a);
-    } else if (constant && fits32(c)) {
-        alu_ri(&m->a, true, ALU_CMP, a, (int32_t)c);
+    k.a = use_reg(m, i->a);
+    if (constant && fits32(c)) {
+        k.constant = (int32_t)c;
     } else if (constant) {
-        enum reg t = scratch(m);
-        mov_ri(&m->a, t, (uint64_t)c);
-        alu_rr(&m->a, true, ALU_CMP, a, t);
-    } else if (use_mem(m, i->b, &mem)) {
-        alu_rm(&m->a, true, ALU_CMP, a, mem);
-    } else {
-        alu_rr(&m->a, true, ALU_CMP, a, use_reg(m, i->b));
+        k.b = scratch(m);
+        mov_ri(&m->a, k.b, (uint64_t)c);
+    } else if (!use_mem(m, i->b, &k.mem)) {
+        k.b = use_reg(m, i->b);
     }
+    return k;
+}
+
+void put_comparison(struct emit *m, const struct comparison *k)
+{
+    if (k->b != NO_REG)
+        alu_rr(&m->a, true, ALU_CMP, k->a, k->b);
+    else if (k->mem.base != NO_REG)
+        alu_rm(&m->a, true, ALU_CMP, k->a, k->mem);
+    else if (k->constant)
+        alu_ri(&m->a, true, ALU_CMP, k->a, k->constant);
+    else
+        test_rr(&m->a, true, k->a, k->a);
+}
+
+void note_flags(struct emit *m, unsigned n)
+{
+    m->flags = (struct known_flags){.at = m->a.p,
+                                    .value = (uint16_t)n,
+                                    .nonzero = CC_NE,
+                                    .sign = true,
+                                    .a = IR_NONE,
+                                    .b = IR_NONE};
+}
+
+/* Whether f has the flags of comparing i's first operand with 0; then *cc. */
+static bool compared_with_zero(const struct known_flags *f, const struct ir_insn *i, enum cc *cc)
+{
+    if (i->a != f->value || i->b != IR_NONE || (i->op != IR_BR && i->imm != 0))
+        return false;
+    switch (i->cond) {
+    case COND_EQ: *cc = (enum cc)(f->nonzero ^ 1); return true;
+    case COND_NE: *cc = f->nonzero; return true;
+    case COND_LT: *cc = CC_S; return f->sign;
+    case COND_GE: *cc = CC_NS; return f->sign;
+    default: return false;
+    }
+}
+
+bool emit_compared(struct emit *m, unsigned n, enum cc *cc)
+{
+    const struct ir_insn *i = &m->ir->insn[n];
+    const struct known_flags *f = &m->flags;
+    if (f->at != m->a.p)
+        return false;
+    if (!compared_with_zero(f, i, cc)) {
+        int64_t imm = i->op == IR_BR ? 0 : i->imm;
+        if (i->a != f->a || i->b != f->b || (i->b == IR_NONE && imm != f->imm))
+            return false;
+        *cc = cc_of(i->cond);
+    }
+    use_nothing(m, i->a);
+    if (i->b != IR_NONE)
+        use_nothing(m, i->b);
+    return true;
+}
+
+enum cc emit_compare(struct emit *m, unsigned n)
+{
+    const struct ir_insn *i = &m->ir->insn[n];
+    enum cc cc;
+    if (emit_compared(m, n, &cc))
+        return cc;
+    struct comparison k = read_comparison(m, i);
+    put_comparison(m, &k);
     return cc_of(i->cond);
 }
 
@@ -146,7 +206,7 @@ static void emit_branch(struct emit *m, unsigned n)
 {
     const struct ir_insn *i = &m->ir->insn[n];
     uint64_t target = (uint64_t)i->imm;
-    enum cc cc = emit_compare(m, i);
+    enum cc cc = emit_compare(m, n);
     bool backward = target <= guest_pc(m, n);
     if (!backward && may_link(m, target)) {
         struct cold *c = add_cold(m, COLD_LINK);

@@ -245,17 +245,22 @@ static void emit_comparison(struct emit *m, unsigned n)
     struct assembler *a = &m->a;
     unsigned x = use_xmm(m, i->a), y = use_xmm(m, i->b);
     enum reg d = def_reg(m, n);
+    op_rr(a, false, 0x33, d, d); /* xor: the upper bits of what setcc leaves */
     if (i->op == IR_FEQ) {
         enum reg t = scratch(m);
         compare(m, i->size, true, x, y);
         setcc(a, CC_NP, t);
         setcc(a, CC_E, d);
         alu_rr(a, false, ALU_AND, d, t);
+        note_flags(m, n);
     } else {
+        enum cc cc = i->op == IR_FLT ? CC_A : CC_AE;
         compare(m, i->size, false, y, x);
-        setcc(a, i->op == IR_FLT ? CC_A : CC_AE, d);
+        setcc(a, cc, d);
+        note_flags(m, n);
+        m->flags.nonzero = cc;
+        m->flags.sign = false;
     }
-    movzx8(a, d, d);
 }
 
 /* Redoes i in C when the host's conversion did not fit. */

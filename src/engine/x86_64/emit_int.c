@@ -35,6 +35,32 @@ static void sign_extend_word(struct emit *m, const struct ir_insn *i, enum reg d
         movsxd(&m->a, d, d);
 }
 
+/* Leaves a shift left by 1 to 3 bits to the addition that alone uses it, a lea: when nothing is
+ * emitted between the two. */
+static bool fold_shift(struct emit *m, unsigned n)
+{
+    const struct ir_insn *i = &m->ir->insn[n], *user = i + 1;
+    if (i->op != IR_SHL || i->b != IR_NONE || i->imm < 1 || i->imm > 3 || m->v[n].uses != 1)
+        return false;
+    while (user->op == IR_GETX || user->op == IR_CONST)
+        user++;
+    bool first = user->a == n, second = user->b == n;
+    if (user->op != IR_ADD || user->b == IR_NONE || first == second || user->size > i->size)
+        return false;
+    m->v[n].folded = true;
+    return true;
+}
+
+/* An addition with a shift folded into it. */
+static void emit_scaled_add(struct emit *m, unsigned n, unsigned shifted, unsigned other)
+{
+    const struct ir_insn *i = &m->ir->insn[n], *shift = &m->ir->insn[shifted];
+    use_nothing(m, shifted);
+    enum reg y = use_reg(m, other), x = use_reg(m, shift->a), d = def_reg(m, n);
+    lea(&m->a, i->size == 8, d, mem_index(y, x, (int)shift->imm, 0));
+    sign_extend_word(m, i, d);
+}
+
 static void emit_add(struct emit *m, unsigned n)
 {
     const struct ir_insn *i = &m->ir->insn[n];
@@ -44,11 +70,19 @@ static void emit_add(struct emit *m, unsigned n)
     struct mem mem;
     if (immediate(m, i, &c)) {
         enum reg x = use_reg(m, i->a), d = def_reg(m, n);
-        if (d == x)
-            alu_ri(a, w, ALU_ADD, d, (int32_t)c);
-        else
+        if (d != x) {
             lea(a, w, d, mem_at(x, (int32_t)c));
+            sign_extend_word(m, i, d);
+            return;
+        }
+        alu_ri(a, w, ALU_ADD, d, (int32_t)c);
         sign_extend_word(m, i, d);
+        note_flags(m, n);
+        return;
+    }
+    if (m->v[i->a].folded || (i->b != IR_NONE && m->v[i->b].folded)) {
+        bool first = m->v[i->a].folded;
+        emit_scaled_add(m, n, first ? i->a : i->b, first ? i->b : i->a);
         return;
     }
     enum reg x = use_reg(m, i->a);
@@ -57,6 +91,7 @@ static void emit_add(struct emit *m, unsigned n)
         mov_rr(a, d, x);
         alu_rm(a, w, ALU_ADD, d, mem);
         sign_extend_word(m, i, d);
+        note_flags(m, n);
         return;
     }
     enum reg y = second(m, i), d = def_reg(m, n);
@@ -67,6 +102,8 @@ static void emit_add(struct emit *m, unsigned n)
     else
         lea(a, w, d, mem_index(x, y, 0, 0));
     sign_extend_word(m, i, d);
+    if (d == x || d == y)
+        note_flags(m, n);
 }
 
 /* sub, and, or, xor */
@@ -83,6 +120,12 @@ static void emit_alu(struct emit *m, unsigned n, enum alu op)
         d = def_reg(m, n);
         mov_rr(a, d, x);
         alu_ri(a, w, op, d, (int32_t)c);
+    } else if (op == ALU_SUB && m->v[i->a].reg < 0 && value_is_const(m, i->a, &c) && c == 0) {
+        use_nothing(m, i->a);
+        enum reg y = use_reg(m, i->b);
+        d = def_reg(m, n);
+        mov_rr(a, d, y);
+        unary(a, w, UN_NEG, d);
     } else {
         enum reg x = use_reg(m, i->a);
         if (i->b != IR_NONE && i->b != i->a && use_mem(m, i->b, &mem)) {
@@ -107,6 +150,7 @@ static void emit_alu(struct emit *m, unsigned n, enum alu op)
     }
     if (op == ALU_SUB)
         sign_extend_word(m, i, d);
+    note_flags(m, n);
 }
 
 /* andn, orn, xnor */
@@ -125,6 +169,27 @@ static void emit_inverted(struct emit *m, unsigned n)
     alu_rr(a, true, i->op == IR_ANDN ? ALU_AND : i->op == IR_ORN ? ALU_OR : ALU_XOR, d, x);
 }
 
+/* d = x shifted by a constant. */
+static void shift_constant(struct emit *m, unsigned n, enum shift op, enum reg d, enum reg x,
+                           unsigned by)
+{
+    const struct ir_insn *i = &m->ir->insn[n];
+    struct assembler *a = &m->a;
+    bool w = i->size == 8;
+    if (d != x && op == SH_SHL && by == 1) {
+        lea(a, w, d, mem_index(x, x, 0, 0));
+    } else if (d != x && op < SH_SHL && host_has(m, HOST_BMI2)) {
+        vex_rrr(a, 3, 3, w, 0xf0, d, 0, x); /* rorx */
+        put8(a, op == SH_ROR ? by : (8u * i->size - by));
+    } else {
+        mov_rr(a, d, x);
+        shift_ri(a, w, op, d, by);
+    }
+    sign_extend_word(m, i, d);
+    if (op >= SH_SHL && by && (d == x || by != 1))
+        note_flags(m, n);
+}
+
 static void emit_shift(struct emit *m, unsigned n, enum shift op)
 {
     const struct ir_insn *i = &m->ir->insn[n];
@@ -135,9 +200,7 @@ static void emit_shift(struct emit *m, unsigned n, enum shift op)
     if (immediate(m, i, &c)) {
         enum reg x = use_reg(m, i->a);
         d = def_reg(m, n);
-        mov_rr(a, d, x);
-        shift_ri(a, w, op, d, (unsigned)c & (w ? 63 : 31));
-        sign_extend_word(m, i, d);
+        shift_constant(m, n, op, d, x, (unsigned)c & (w ? 63 : 31));
         return;
     }
     if (host_has(m, HOST_BMI2) && op >= SH_SHL) {
@@ -271,10 +334,29 @@ static void emit_minmax(struct emit *m, unsigned n)
 
 static void emit_setcond(struct emit *m, unsigned n)
 {
-    enum cc cc = emit_compare(m, &m->ir->insn[n]);
-    enum reg d = def_reg(m, n);
+    const struct ir_insn *i = &m->ir->insn[n];
+    bool clear = false;
+    enum cc cc;
+    enum reg d;
+    if (emit_compared(m, n, &cc)) {
+        d = def_reg(m, n);
+    } else {
+        struct comparison k = read_comparison(m, i);
+        d = def_reg(m, n);
+        clear = d != k.a && d != k.b;
+        if (clear)
+            op_rr(&m->a, false, 0x33, d, d); /* xor */
+        put_comparison(m, &k);
+        cc = cc_of(i->cond);
+        m->flags = (struct known_flags){.a = i->a, .b = i->b, .imm = i->imm};
+    }
     setcc(&m->a, cc, d);
-    movzx8(&m->a, d, d);
+    if (!clear)
+        movzx8(&m->a, d, d);
+    m->flags.at = m->a.p;
+    m->flags.value = (uint16_t)n;
+    m->flags.nonzero = cc;
+    m->flags.sign = false;
 }
 
 static void emit_select(struct emit *m, unsigned n)
@@ -324,13 +406,6 @@ static uint64_t count_ones(uint64_t x, uint64_t bits)
     return (uint64_t)__builtin_popcountll(x << (64 - bits));
 }
 
-static uint64_t orc_b(uint64_t x, uint64_t unused)
-{
-    uint64_t low = 0x7f7f7f7f7f7f7f7full;
-    uint64_t set = (((x & low) + low) | x) & ~low; /* bit 7 of each byte that is not 0 */
-    return (set >> 7) * 0xff;
-}
-
 /* Calls fn(a, b) in C. The second operand is a value, or a constant when b is IR_NONE. */
 static void emit_pure(struct emit *m, unsigned n, uint64_t fn, unsigned b, uint64_t constant)
 {
@@ -374,6 +449,19 @@ static void emit_bswap(struct emit *m, unsigned n)
     put8(&m->a, 0xc8 + (d & 7));
 }
 
+/* Each byte that is not 0 becomes 0xff. */
+static void emit_orc(struct emit *m, unsigned n)
+{
+    struct assembler *a = &m->a;
+    enum reg x = use_reg(m, m->ir->insn[n].a), d = def_reg(m, n);
+    unsigned t = scratch_xmm(m), zero = scratch_xmm(m);
+    op_rr_full(a, 0x66, true, 0x0f6e, t, x, false);        /* movq */
+    op_rr_full(a, 0x66, false, 0x0fef, zero, zero, false); /* pxor */
+    op_rr_full(a, 0x66, false, 0x0f74, t, zero, false);    /* pcmpeqb: those that are 0 */
+    op_rr_full(a, 0x66, false, 0x0f74, t, zero, false);    /* and those that are not */
+    op_rr_full(a, 0x66, true, 0x0f7e, t, d, false);
+}
+
 static struct mem state_field(const struct ir_insn *i)
 {
     return mem_at(RBP, (int32_t)i->imm - CPU_BIAS);
@@ -399,7 +487,10 @@ void emit_integer(struct emit *m, unsigned n)
     case IR_ANDN:
     case IR_ORN:
     case IR_XNOR: emit_inverted(m, n); break;
-    case IR_SHL: emit_shift(m, n, SH_SHL); break;
+    case IR_SHL:
+        if (!fold_shift(m, n))
+            emit_shift(m, n, SH_SHL);
+        break;
     case IR_SHR: emit_shift(m, n, SH_SHR); break;
     case IR_SAR: emit_shift(m, n, SH_SAR); break;
     case IR_ROL: emit_shift(m, n, SH_ROL); break;
@@ -424,7 +515,7 @@ void emit_integer(struct emit *m, unsigned n)
     case IR_CTZ:
     case IR_CPOP: emit_count(m, n); break;
     case IR_BSWAP: emit_bswap(m, n); break;
-    case IR_ORCB: emit_pure(m, n, (uint64_t)(uintptr_t)orc_b, IR_NONE, 0); break;
+    case IR_ORCB: emit_orc(m, n); break;
     case IR_PURE: emit_pure(m, n, (uint64_t)i->imm, i->b, 0); break;
     default: abort();
     }
