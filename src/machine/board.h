@@ -73,8 +73,8 @@ void machine_request_end(struct machine *m, enum machine_end end, int status);
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);
 
-/* The SBI's console is the uart. The number of bytes written: with wait, all of them. */
-size_t machine_console_write(struct machine *m, const void *data, size_t len, bool wait);
+/* The SBI's console is the uart. The number of bytes written, fewer when the reader is slow. */
+size_t machine_console_write(struct machine *m, const void *data, size_t len);
 size_t machine_console_read(struct machine *m, void *data, size_t len);
 
 #endif

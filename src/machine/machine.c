@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -81,15 +80,9 @@ void machine_resume(struct machine *m)
     pthread_mutex_unlock(&m->lock);
 }
 
-size_t machine_console_write(struct machine *m, const void *data, size_t len, bool wait)
+size_t machine_console_write(struct machine *m, const void *data, size_t len)
 {
-    size_t done = 0;
-    for (;;) {
-        done += uart_write(m->uart, (const char *)data + done, len - done);
-        if (done == len || !wait || atomic_load(&m->ending))
-            return done;
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
+    return uart_write(m->uart, data, len);
 }
 
 size_t machine_console_read(struct machine *m, void *data, size_t len)

@@ -239,7 +239,7 @@ static void watched_store(struct machine *m, uint64_t pa)
     if (value & 1)
         machine_request_end(m, MACHINE_POWEROFF, (int)(value >> 1 & 0x7f));
     else if (value >> 48 == 0x0101)
-        machine_console_write(m, &(char){(char)value}, 1, true);
+        machine_console_write(m, &(char){(char)value}, 1);
     uint64_t zero = 0;
     if (value && !(value & 1))
         slat_write(m->slat, m->tohost, &zero, sizeof zero);

@@ -1,5 +1,7 @@
 /* The supervisor binary interface, done by the hypervisor when the machine has no firmware.
  * Rules: RISC-V Supervisor Binary Interface Specification 2.0. */
+#include <time.h>
+
 #include "machine/board.h"
 
 enum sbi_extension {
@@ -203,6 +205,17 @@ static struct sbiret srst_call(struct hart *h, uint64_t function, const uint64_t
     return (struct sbiret){SBI_SUCCESS, 0};
 }
 
+/* A blocking write. When the reader is slow, the ecall is done again: so the hart passes a safe
+ * point and can be paused or stopped meanwhile. */
+static struct sbiret put_char(struct hart *h, uint8_t c)
+{
+    if (machine_console_write(h->m, &c, 1))
+        return (struct sbiret){SBI_SUCCESS, 0};
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    h->cpu.pc -= 4;
+    return (struct sbiret){(int64_t)h->cpu.x[10], h->cpu.x[11]};
+}
+
 static struct sbiret dbcn_call(struct hart *h, uint64_t function, const uint64_t *arg)
 {
     uint64_t len = arg[0] < DBCN_MAX ? arg[0] : DBCN_MAX;
@@ -213,15 +226,13 @@ static struct sbiret dbcn_call(struct hart *h, uint64_t function, const uint64_t
         data = arg[2] ? NULL : slat_host(h->m->slat, arg[1], len, false);
         if (len && !data)
             return (struct sbiret){SBI_INVALID_PARAM, 0};
-        return (struct sbiret){SBI_SUCCESS, machine_console_write(h->m, data, len, false)};
+        return (struct sbiret){SBI_SUCCESS, machine_console_write(h->m, data, len)};
     case 1:
         into = arg[2] ? NULL : slat_host(h->m->slat, arg[1], len, true);
         if (len && !into)
             return (struct sbiret){SBI_INVALID_PARAM, 0};
         return (struct sbiret){SBI_SUCCESS, machine_console_read(h->m, into, len)};
-    case 2:
-        machine_console_write(h->m, &(uint8_t){(uint8_t)arg[0]}, 1, true);
-        return (struct sbiret){SBI_SUCCESS, 0};
+    case 2: return put_char(h, (uint8_t)arg[0]);
     default: return (struct sbiret){SBI_NOT_SUPPORTED, 0};
     }
 }
@@ -241,9 +252,7 @@ static int64_t legacy_call(struct hart *h, uint64_t extension, const uint64_t *a
     uint8_t c;
     switch (extension) {
     case SBI_LEGACY_SET_TIMER: hart_set_timer(h, &h->stimecmp, arg[0]); return 0;
-    case SBI_LEGACY_PUTCHAR:
-        machine_console_write(h->m, &(uint8_t){(uint8_t)arg[0]}, 1, true);
-        return 0;
+    case SBI_LEGACY_PUTCHAR: return put_char(h, (uint8_t)arg[0]).error;
     case SBI_LEGACY_GETCHAR: return machine_console_read(h->m, &c, 1) ? c : -1;
     case SBI_LEGACY_CLEAR_IPI: hart_set_ip(h, IP(IRQ_SSI), false); return 0;
     case SBI_LEGACY_SHUTDOWN: machine_request_end(h->m, MACHINE_POWEROFF, 0); return 0;
