@@ -198,6 +198,31 @@ static int make_group(struct cgroup *g, struct cgroup_hierarchy *h, struct error
     return 0;
 }
 
+static int restrict_devices(struct cgroup *g, const struct config *c, struct error **err)
+{
+    size_t len;
+    AUTO_FREE struct device_rule *rules = devices_rules(c, &len);
+    struct cgroup_hierarchy *h = cgroup_find(g, "devices");
+    struct error *e = NULL;
+    int r = 0;
+    if (h && h->v2)
+        r = cgroup_v2_devices(h, rules, len, &e);
+    else if (h)
+        r = cgroup_v1_devices(g, rules, len, &e);
+    else if (c->resources.devices_len && !g->rootless)
+        r = error_set(&e, 0, "the host has no devices controller");
+    /* Who is root of a user namespace only may neither say what devices are allowed nor make one.
+     */
+    if (r < 0 && g->rootless && error_code(e) == EPERM)
+        r = 0;
+    if (r < 0 && err) {
+        *err = e;
+        return error_prefix(err, "linux.resources.devices");
+    }
+    error_free(&e);
+    return r;
+}
+
 static int create_all(struct cgroup *g, const struct config *c, struct error **err)
 {
     for (size_t i = 0; i < g->len; i++)
@@ -213,19 +238,7 @@ static int create_all(struct cgroup *g, const struct config *c, struct error **e
                          g->path, len);
     if (cgroup_apply(g, &c->resources, err) < 0)
         return -1;
-    size_t rules_len;
-    AUTO_FREE struct device_rule *rules = devices_rules(c, &rules_len);
-    struct cgroup_hierarchy *h = cgroup_find(g, "devices");
-    int r = 0;
-    if (h && h->v2)
-        r = cgroup_v2_devices(h, rules, rules_len, err);
-    else if (h)
-        r = cgroup_v1_devices(g, rules, rules_len, err);
-    else if (c->resources.devices_len && !g->rootless)
-        r = error_set(err, 0, "the host has no devices controller");
-    if (r < 0)
-        error_prefix(err, "linux.resources.devices");
-    return r;
+    return restrict_devices(g, c, err);
 }
 
 int cgroup_create(struct cgroup *g, const char *path, const struct config *c, struct error **err)

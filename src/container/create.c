@@ -50,7 +50,7 @@ struct making {
     int statefd, fifo, console_sock;
     int sock[2];
     pid_t pid;
-    bool state_made, hooks_began;
+    bool rootless, state_made, hooks_began;
 };
 
 static struct json_object *parse(const char *text, size_t len, const char *name, struct error **err)
@@ -121,6 +121,7 @@ static int check_options(const struct making *m, bool foreground, struct error *
 /* Everything that can be refused before something is made. */
 static int prepare(struct making *m, bool foreground, struct error **err)
 {
+    m->rootless = namespaces_rootless();
     m->root = state_root(m->o->root, err);
     if (!m->root || state_check_id(m->id, err) < 0 || load_config(m, err) < 0 ||
         check_options(m, foreground, err) < 0)
@@ -141,7 +142,7 @@ static int make_cgroup(struct making *m, struct error **err)
         return 0;
     if (cgroup_detect(&m->cgroup, err) < 0)
         return -1;
-    m->cgroup.rootless = geteuid() != 0;
+    m->cgroup.rootless = m->rootless;
     const char *given = m->config->cgroups_path;
     AUTO_FREE char *own = xasprintf("/wirt-%s", m->id);
     if (cgroup_create(&m->cgroup, given && *given ? given : own, m->config, err) < 0) {
@@ -183,6 +184,7 @@ static void become_init(struct making *m, bool join)
         .console_sock = m->console_sock,
         .preserve_fds = m->o->preserve_fds,
         .no_pivot = m->o->no_pivot,
+        .rootless = m->rootless,
         .keep_keyring = m->o->no_new_keyring,
     };
     init_main(&a);
@@ -290,7 +292,7 @@ static int furnish(struct making *m, struct error **err)
     if (namespaces_new(c, NS_USER)) {
         if (namespaces_map_ids(m->pid, &c->uid_maps, &c->gid_maps, err) < 0)
             return -1;
-        if (namespaces_new(c, NS_CGROUP) && writable_cgroup_mount(c) && geteuid() == 0 &&
+        if (namespaces_new(c, NS_CGROUP) && writable_cgroup_mount(c) && !m->rootless &&
             cgroup_delegate(&m->cgroup, outside_root(&c->uid_maps), outside_root(&c->gid_maps),
                             err) < 0)
             return -1;

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "container/namespaces.h"
 #include "container/root.h"
 
 /* A number as makedev(3) gives it, for small ones, which is no constant expression in C. */
@@ -90,7 +91,7 @@ static int prepare_node(const struct config *c, size_t i, int dirfd, struct erro
 int devices_prepare(const struct config *c, int dirfd, int **trees, struct error **err)
 {
     *trees = NULL;
-    if (!c->ns[NS_USER].present || c->ns[NS_USER].path || geteuid() != 0 || !c->devices_len)
+    if (!c->ns[NS_USER].present || c->ns[NS_USER].path || !c->devices_len || namespaces_rootless())
         return 0;
     *trees = xcalloc(c->devices_len, sizeof **trees);
     for (size_t i = 0; i < c->devices_len; i++)

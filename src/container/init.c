@@ -181,7 +181,7 @@ static int init_steps(const struct init *a, int *out, struct error **err)
                               .rootfd = -1,
                               .need_cgroup = need_cgroup,
                               .arg = &joining,
-                              .userns = c->ns[NS_USER].present};
+                              .userns = c->ns[NS_USER].present || a->rootless};
     if (process_set_labels(p, err) < 0 || build_root(a, &m, err) < 0)
         return -1;
     int listener = -1, slave = -1;

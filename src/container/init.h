@@ -17,7 +17,7 @@ struct init {
     int fifo;         /* O_PATH descriptor of the fifo to wait at; -1: wait for SYNC_GO */
     int console_sock; /* -1: none */
     int preserve_fds;
-    bool no_pivot, keep_keyring;
+    bool no_pivot, keep_keyring, rootless;
 };
 
 void init_main(const struct init *a) __attribute__((noreturn));

@@ -5,6 +5,7 @@
 #include <linux/nsfs.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -156,6 +157,18 @@ int namespaces_map_ids(pid_t pid, const struct id_maps *uids, const struct id_ma
     if (write_map(pid, "gid_map", "newgidmap", gids, err) < 0)
         return error_prefix(err, "linux.gidMappings");
     return 0;
+}
+
+bool namespaces_rootless(void)
+{
+    if (geteuid() != 0)
+        return true;
+    AUTO_FREE char *map = NULL;
+    unsigned inside, outside, size;
+    if (read_file_at(AT_FDCWD, "/proc/self/uid_map", 65536, &map, NULL, NULL) < 0)
+        return false; /* a kernel without user namespaces */
+    return sscanf(map, "%u %u %u", &inside, &outside, &size) != 3 || inside || outside ||
+           size != UINT32_MAX;
 }
 
 /* ---- inside ---- */

@@ -22,6 +22,10 @@ int namespaces_join(const int fds[NS_COUNT], struct error **err);
 int namespaces_map_ids(pid_t pid, const struct id_maps *uids, const struct id_maps *gids,
                        struct error **err);
 
+/* Whether the runtime has no power over the host: not root, or root of a user namespace only (which
+ * is how podman without root calls its runtime). */
+bool namespaces_rootless(void);
+
 /* Inside the new namespaces: host name, domain name, loopback up, time offsets, sysctl. */
 int namespaces_configure(const struct config *c, struct error **err);
 

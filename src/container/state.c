@@ -15,6 +15,7 @@
 #include "container/cgroup.h"
 #include "container/config.h"
 #include "container/json.h"
+#include "container/namespaces.h"
 
 const char *status_name(enum status s)
 {
@@ -26,9 +27,9 @@ char *state_root(const char *root, struct error **err)
 {
     if (root)
         return xstrdup(root);
-    if (geteuid() == 0)
-        return xstrdup("/run/wirt-oci");
     const char *run = getenv("XDG_RUNTIME_DIR");
+    if (geteuid() == 0 && (!run || !namespaces_rootless()))
+        return xstrdup("/run/wirt-oci");
     if (!run || *run != '/') {
         error_set(err, 0, "no folder for the state: set XDG_RUNTIME_DIR or give --root DIR");
         return NULL;

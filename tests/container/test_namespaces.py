@@ -243,4 +243,18 @@ def test_rootless():
           (0, ["0", "wirt", "0", "65534", "1"], b""))
 
 
+def test_root_of_a_user_namespace():
+    """root of a user namespace only, as podman without root calls its runtime, can run containers"""
+    b = Bundle(shell="hostname; ls -l /dev/null | cut -c1; head -c2 /dev/zero | wc -c")
+    b.config["mounts"] = [m for m in b.config["mounts"] if m["type"] != "cgroup"]
+    pts = next(m for m in b.config["mounts"] if m["type"] == "devpts")
+    pts["options"] = [o for o in pts["options"] if not o.startswith("gid")]
+    b.write()
+    p = subprocess.run(["unshare", "-Urm", str(BUILD / "wirt-oci"), "run", "--bundle", b.dir, b.id],
+                       env=dict(os.environ, XDG_RUNTIME_DIR=b.dir), stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, check=False, timeout=60)
+    equal((p.returncode, p.stdout.decode().split(), p.stderr), (0, ["wirt", "c", "2"], b""))
+    equal(os.listdir(os.path.join(b.dir, "wirt-oci")), [])
+
+
 main(globals())
