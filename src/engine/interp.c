@@ -65,14 +65,12 @@ static bool memory(struct cpu *cpu, const struct ir_insn *i, uint64_t a, uint64_
     }
 }
 
-/* What may be any quiet NaN is an unlikely one here, so that who looks at it is found out. */
+/* What may be any quiet NaN is an unlikely one here, so that who looks at it is found out; one that
+ * looks like a boxed single, whatever it is. */
 static uint64_t any_nan(const struct ir_insn *i, uint64_t v)
 {
-    if (!(i->flags & IR_ANY_NAN))
-        return v;
-    if (i->size == 8)
-        return v == UINT64_C(0x7ff8000000000000) ? UINT64_C(0xfff80000deadbeef) : v;
-    return v == UINT64_C(0xffffffff7fc00000) ? UINT64_C(0xffffffffffc0beef) : v;
+    uint64_t canonical = i->size == 8 ? UINT64_C(0x7ff8000000000000) : UINT64_C(0xffffffff7fc00000);
+    return i->flags & IR_ANY_NAN && v == canonical ? UINT64_C(0xffffffffffc0beef) : v;
 }
 
 /* State, pure integer and floating-point operations, which cannot trap. */

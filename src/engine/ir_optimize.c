@@ -48,7 +48,7 @@ static void find_low(struct ir_block *b)
 
 /* Whether op tells one quiet NaN operand from another. Arithmetic, comparison and conversion do
  * not: their NaN results are made canonical themselves. */
-static bool sees_nan(const struct ir_insn *i, bool result_seen)
+static bool sees_nan(const struct ir_insn *i)
 {
     switch (i->op) {
     case IR_FADD:
@@ -65,8 +65,7 @@ static bool sees_nan(const struct ir_insn *i, bool result_seen)
     case IR_FCLASS:
     case IR_FCVT_TO_INT:
     case IR_FCVT_FF: return false;
-    case IR_UNBOX: return result_seen;
-    default: return true;
+    default: return true; /* IR_UNBOX too: NaNs of doubles may look like boxed singles */
     }
 }
 
@@ -78,7 +77,7 @@ static void find_any_nan(struct ir_block *b)
         struct ir_insn *i = &b->insn[k];
         const uint16_t operand[3] = {i->a, i->b, i->c};
         for (unsigned n = 0; n < 3; n++)
-            if (operand[n] != IR_NONE && sees_nan(i, seen[k]))
+            if (operand[n] != IR_NONE && sees_nan(i))
                 seen[operand[n]] = true;
         bool arithmetic = (i->op >= IR_FADD && i->op <= IR_FMADD) || i->op == IR_FCVT_FF;
         if (arithmetic && i->size >= 4 && !seen[k])
