@@ -250,7 +250,10 @@ int fuse_node_get(struct fuse_server *s, struct fuse_node *parent, const char *n
         n->name = xstrdup(name);
         set_node_fd(s, n, fd);
     } else {
-        close(fd);
+        if (n->fd < 0 && fuse_fd_reserve(s) == 0)
+            set_node_fd(s, n, fd);
+        else
+            close(fd);
         fuse_node_moved(s, n, parent, name);
     }
     n->n_lookup++;

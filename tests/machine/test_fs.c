@@ -1,0 +1,689 @@
+/* Shared folders: what a guest's requests do, and what hostile ones cannot. The process may have
+ * few descriptors here, so that nodes lose theirs and are opened again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "cm.h"
+#include "machine/devices/devices.h"
+#include "machine/devices/virtio.h"
+#include "virtio_driver.h"
+
+#define MAX_FDS 640 /* 128 for the share */
+#define MANY    300
+#define ROOM    65536u
+#define HEADER  sizeof(struct fuse_in_header)
+
+struct fixture {
+    struct rig rig;
+    struct driver d;
+    char dir[32], share[64];
+    uint64_t in, out; /* guest addresses */
+    size_t len;       /* of the body built so far */
+    uint32_t uid, gid;
+    const struct fuse_out_header *header;
+    const void *reply;
+};
+
+static char *path_of(struct fixture *f, const char *name)
+{
+    static char path[4][128];
+    static unsigned next;
+    char *p = path[next++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", f->dir, name);
+    return p;
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    *state = f;
+    strcpy(f->dir, "/tmp/wirt-fs-XXXXXX");
+    if (!mkdtemp(f->dir))
+        return -1;
+    snprintf(f->share, sizeof f->share, "%s/share", f->dir);
+    write_file(path_of(f, "secret"), "secret");
+    mkdir(f->share, 0755);
+    mkdir(path_of(f, "share/folder"), 0755);
+    write_file(path_of(f, "share/file"), "content");
+    write_file(path_of(f, "share/folder/inner"), "inner");
+    if (symlink("../secret", path_of(f, "share/escape")) < 0 ||
+        symlink("/", path_of(f, "share/all")) < 0 || mkfifo(path_of(f, "share/fifo"), 0666) < 0)
+        return -1;
+    rig_init(&f->rig);
+    f->in = rig_alloc(&f->rig, 2 * ROOM);
+    f->out = rig_alloc(&f->rig, 2 * ROOM);
+    f->header = rig_ptr(&f->rig, f->out);
+    f->reply = f->header + 1;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    rig_free(&f->rig);
+    char *command = xasprintf("rm -rf %s", f->dir);
+    int rc = system(command);
+    free(command);
+    free(f);
+    return rc;
+}
+
+static void put(struct fixture *f, const void *data, size_t len)
+{
+    memcpy((char *)rig_ptr(&f->rig, f->in) + HEADER + f->len, data, len);
+    f->len += len;
+}
+
+static void put_name(struct fixture *f, const char *name)
+{
+    put(f, name, strlen(name) + 1);
+}
+
+/* Submits what was put. len: what the header says. */
+static void submit(struct fixture *f, unsigned q, uint32_t opcode, uint64_t id, uint32_t len,
+                   uint32_t room)
+{
+    struct fuse_in_header h = {
+        .len = len, .opcode = opcode, .unique = 42, .nodeid = id, .uid = f->uid, .gid = f->gid};
+    memcpy(rig_ptr(&f->rig, f->in), &h, sizeof h);
+    memset(rig_ptr(&f->rig, f->out), 0xee, 256);
+    uint32_t total = (uint32_t)(HEADER + f->len), n = 0;
+    struct desc b[4];
+    b[n++] = (struct desc){f->in, 7, 0, 0}; /* pieces of odd sizes */
+    b[n++] = (struct desc){f->in + 7, total - 7, 0, 0};
+    if (room) {
+        b[n++] = (struct desc){f->out, 5, VQ_DESC_WRITE, 0};
+        b[n++] = (struct desc){f->out + 5, room - 5, VQ_DESC_WRITE, 0};
+    }
+    f->len = 0;
+    driver_submit(&f->d, q, b, n);
+}
+
+/* The same, and waits: the error, positive, or 0. */
+static int send_as(struct fixture *f, unsigned q, uint32_t opcode, uint64_t id, uint32_t len,
+                   uint32_t room)
+{
+    uint32_t written;
+    submit(f, q, opcode, id, len, room);
+    assert_true(driver_wait(&f->d, q, &written));
+    if (!room)
+        return 0;
+    assert_int_equal(f->header->unique, 42);
+    assert_int_equal(f->header->len, written);
+    assert_true(f->header->error <= 0 && f->header->error > -4096);
+    assert_true(!f->header->error || written == sizeof *f->header);
+    return -f->header->error;
+}
+
+static int request(struct fixture *f, uint32_t opcode, uint64_t id)
+{
+    return send_as(f, 1, opcode, id, (uint32_t)(HEADER + f->len), ROOM);
+}
+
+static int init(struct fixture *f)
+{
+    struct fuse_init_in in = {.major = 7, .minor = 38, .flags = UINT32_MAX};
+    put(f, &in, sizeof in);
+    return request(f, FUSE_INIT, 0);
+}
+
+static void start_share(struct fixture *f, bool readonly)
+{
+    struct machine_share share = {.tag = "tag", .path = f->share, .readonly = readonly};
+    assert_int_equal(virtio_fs_create(f->rig.host, f->rig.slat, &share, 1, NULL), 0);
+    rig_start(&f->rig);
+    driver_probe(&f->d, &f->rig, 1);
+    driver_start(&f->d, UINT64_MAX, 2, 16);
+}
+
+static void start(struct fixture *f, bool readonly)
+{
+    start_share(f, readonly);
+    assert_int_equal(init(f), 0);
+}
+
+static int look_up(struct fixture *f, uint64_t folder, const char *name, uint64_t *id)
+{
+    put_name(f, name);
+    int e = request(f, FUSE_LOOKUP, folder);
+    if (id)
+        *id = e ? 0 : ((const struct fuse_entry_out *)f->reply)->nodeid;
+    return e;
+}
+
+static uint64_t node(struct fixture *f, uint64_t folder, const char *name)
+{
+    uint64_t id;
+    assert_int_equal(look_up(f, folder, name, &id), 0);
+    return id;
+}
+
+static int open_node(struct fixture *f, uint32_t opcode, uint64_t id, uint32_t flags, uint64_t *fh)
+{
+    struct fuse_open_in in = {.flags = flags};
+    put(f, &in, sizeof in);
+    int e = request(f, opcode, id);
+    *fh = e ? 0 : ((const struct fuse_open_out *)f->reply)->fh;
+    return e;
+}
+
+static int read_node(struct fixture *f, uint32_t opcode, uint64_t id, uint64_t fh, uint64_t offset,
+                     uint32_t size)
+{
+    struct fuse_read_in in = {.fh = fh, .offset = offset, .size = size};
+    put(f, &in, sizeof in);
+    return request(f, opcode, id);
+}
+
+static int write_node(struct fixture *f, uint64_t id, uint64_t fh, uint32_t size, const char *data)
+{
+    struct fuse_write_in in = {.fh = fh, .size = size};
+    put(f, &in, sizeof in);
+    put(f, data, strlen(data));
+    return request(f, FUSE_WRITE, id);
+}
+
+static int get_attr(struct fixture *f, uint64_t id)
+{
+    struct fuse_getattr_in in = {0};
+    put(f, &in, sizeof in);
+    return request(f, FUSE_GETATTR, id);
+}
+
+static void release(struct fixture *f, uint64_t id, uint64_t fh)
+{
+    struct fuse_release_in in = {.fh = fh};
+    put(f, &in, sizeof in);
+    assert_int_equal(request(f, FUSE_RELEASE, id), 0);
+}
+
+static int create(struct fixture *f, uint64_t folder, const char *name, uint32_t flags)
+{
+    struct fuse_create_in in = {.flags = flags, .mode = S_IFREG | 0666};
+    put(f, &in, sizeof in);
+    put_name(f, name);
+    return request(f, FUSE_CREATE, folder);
+}
+
+static bool holds(const char *path, const char *text)
+{
+    char buf[64] = "";
+    FILE *file = fopen(path, "re");
+    size_t n = file ? fread(buf, 1, sizeof buf - 1, file) : 0;
+    if (file)
+        fclose(file);
+    return n == strlen(text) && strcmp(buf, text) == 0;
+}
+
+/* Makes the device close the descriptors of nodes that were used before. */
+static void evict(struct fixture *f)
+{
+    for (unsigned i = 0; i < MANY; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "share/many%u", i);
+        write_file(path_of(f, name), "");
+        node(f, 1, name + strlen("share/"));
+    }
+}
+
+static void configuration(void **state)
+{
+    struct fixture *f = *state;
+    start_share(f, false);
+    assert_int_equal(rig_read(&f->rig, f->d.config, 4), 'g' << 16 | 'a' << 8 | 't');
+    assert_int_equal(rig_read(&f->rig, f->d.config + 36, 4), 1);
+    assert_int_equal(rig_read(&f->rig, f->d.ecam + PCI_DEVICE_ID, 2), 0x1040 + 26);
+    assert_int_equal(get_attr(f, 1), EIO); /* before INIT */
+    assert_int_equal(init(f), 0);
+    const struct fuse_init_out *out = f->reply;
+    assert_true(out->major == 7 && out->max_write == out->max_pages * 4096u);
+    assert_false(out->flags & (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_EXPORT_SUPPORT));
+    struct fuse_init_in old = {.major = 7, .minor = 20};
+    put(f, &old, sizeof old);
+    assert_int_equal(request(f, FUSE_INIT, 0), EPROTO);
+}
+
+static void files_are_read_and_written(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t fh;
+    start(f, false);
+    uint64_t id = node(f, 1, "file");
+    assert_int_equal(id, node(f, 1, "file"));
+    assert_int_equal(open_node(f, FUSE_OPEN, id, O_RDWR, &fh), 0);
+    assert_int_equal(read_node(f, FUSE_READ, id, fh, 3, 100), 0);
+    assert_memory_equal(f->reply, "tent", 4);
+    assert_int_equal(f->header->len, sizeof *f->header + 4);
+    assert_int_equal(write_node(f, id, fh, 4, "CONT"), 0);
+    assert_true(holds(path_of(f, "share/file"), "CONTent"));
+    release(f, id, fh);
+    assert_int_equal(read_node(f, FUSE_READ, id, fh, 0, 1), EBADF);
+    assert_int_equal(look_up(f, 1, "nothing", NULL), ENOENT);
+    assert_int_equal(look_up(f, id, "x", NULL), ENOTDIR);
+}
+
+static void files_belong_to_the_guests_user(void **state)
+{
+    struct fixture *f = *state;
+    struct stat st;
+    start(f, false);
+    f->uid = 1234;
+    f->gid = 99;
+    chmod(f->share, 0700); /* the guest's kernel has said yes already */
+    assert_int_equal(create(f, 1, "mine", O_RDWR | O_EXCL), 0);
+    assert_int_equal(stat(path_of(f, "share/mine"), &st), 0);
+    assert_int_equal(st.st_mode, S_IFREG | 0666); /* no umask of ours */
+    assert_int_equal(st.st_uid, geteuid() ? geteuid() : 1234);
+    assert_int_equal(st.st_gid, geteuid() ? getegid() : 99);
+    f->uid = f->gid = 0;
+    assert_int_equal(create(f, 1, "roots", O_RDWR), 0);
+    assert_int_equal(stat(path_of(f, "share/roots"), &st), 0);
+    assert_int_equal(st.st_uid, geteuid());
+    assert_int_equal(create(f, 1, "roots", O_RDWR | O_EXCL), EEXIST);
+    assert_int_equal(create(f, 1, "roots", O_RDWR), 0);
+}
+
+static void names_do_not_lead_out(void **state)
+{
+    static const char *const bad[] = {"", ".", "..", "../secret", "folder/inner", "/etc", "a/"};
+    struct fixture *f = *state;
+    char long_name[300];
+    memset(long_name, 'x', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    start(f, false);
+    static const struct {
+        uint32_t opcode;
+        size_t args;
+        const char *before, *after;
+    } cases[] = {
+        {FUSE_LOOKUP, 0, NULL, NULL},   {FUSE_SYMLINK, 0, NULL, "target"},
+        {FUSE_MKNOD, 16, NULL, NULL},   {FUSE_MKDIR, 8, NULL, NULL},
+        {FUSE_UNLINK, 0, NULL, NULL},   {FUSE_RMDIR, 0, NULL, NULL},
+        {FUSE_RENAME, 8, NULL, "new"},  {FUSE_RENAME, 8, "file", NULL},
+        {FUSE_RENAME2, 16, NULL, "to"}, {FUSE_RENAME2, 16, "file", NULL},
+        {FUSE_LINK, 8, NULL, NULL},     {FUSE_CREATE, 16, NULL, NULL},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (unsigned k = 0; k <= sizeof bad / sizeof *bad; k++) {
+            uint64_t args[2] = {1, 0}; /* for RENAME the new folder */
+            bool last = k == sizeof bad / sizeof *bad;
+            put(f, args, cases[i].args);
+            if (cases[i].before)
+                put_name(f, cases[i].before);
+            put_name(f, last ? long_name : bad[k]);
+            if (cases[i].after)
+                put_name(f, cases[i].after);
+            assert_int_equal(request(f, cases[i].opcode, 1), last ? ENAMETOOLONG : EINVAL);
+            /* A name without an end. */
+            put(f, args, cases[i].args);
+            put(f, "name", 4);
+            assert_int_equal(request(f, cases[i].opcode, 1), EINVAL);
+        }
+    assert_true(holds(path_of(f, "secret"), "secret"));
+    assert_true(holds(path_of(f, "share/file"), "content"));
+}
+
+static void links_are_not_followed(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t fh, id = node(f, (start(f, false), 1), "escape");
+    const struct fuse_entry_out *e = f->reply;
+    assert_int_equal(e->attr.mode & S_IFMT, S_IFLNK);
+    assert_int_equal(request(f, FUSE_READLINK, id), 0);
+    assert_memory_equal(f->reply, "../secret", 9);
+    assert_int_equal(open_node(f, FUSE_OPEN, id, O_RDWR, &fh), EACCES);
+    assert_int_equal(look_up(f, node(f, 1, "all"), "etc", NULL), ENOTDIR);
+    assert_int_equal(open_node(f, FUSE_OPENDIR, node(f, 1, "all"), 0, &fh), ENOTDIR);
+    /* Create over the link: it is found, and not opened. */
+    assert_int_equal(create(f, 1, "escape", O_RDWR | O_TRUNC), EACCES);
+    struct fuse_setattr_in in = {.valid = FATTR_SIZE};
+    put(f, &in, sizeof in);
+    assert_int_equal(request(f, FUSE_SETATTR, id), EINVAL);
+    in = (struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 0};
+    put(f, &in, sizeof in);
+    assert_int_not_equal(request(f, FUSE_SETATTR, id), 0);
+    in = (struct fuse_setattr_in){.valid = FATTR_MTIME, .mtime = 1};
+    put(f, &in, sizeof in);
+    assert_int_equal(request(f, FUSE_SETATTR, id), 0);
+    struct stat st;
+    assert_int_equal(stat(path_of(f, "secret"), &st), 0);
+    assert_true((st.st_mode & 0600) && st.st_mtime != 1);
+    assert_true(holds(path_of(f, "secret"), "secret"));
+}
+
+/* A folder that the guest knows becomes a link, while nobody holds it open. */
+static void a_folder_swapped_for_a_link_is_stale(void **state)
+{
+    struct fixture *f = *state;
+    start(f, false);
+    uint64_t folder = node(f, 1, "folder"), inner = node(f, folder, "inner");
+    evict(f);
+    assert_int_equal(get_attr(f, inner), 0); /* opened again */
+    evict(f);
+    assert_int_equal(rename(path_of(f, "share/folder"), path_of(f, "moved")), 0);
+    assert_int_equal(symlink("../moved", path_of(f, "share/folder")), 0);
+    assert_int_equal(get_attr(f, folder), ESTALE);
+    assert_int_equal(get_attr(f, inner), ESTALE);
+    assert_int_equal(look_up(f, folder, "inner", NULL), ESTALE);
+    /* And a file becomes another one. */
+    uint64_t file = node(f, 1, "file");
+    evict(f);
+    write_file(path_of(f, "other"), "other");
+    assert_int_equal(rename(path_of(f, "other"), path_of(f, "share/file")), 0);
+    assert_int_equal(get_attr(f, file), ESTALE);
+}
+
+static void nodes_survive_moves_and_removal(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t fh;
+    start(f, false);
+    uint64_t folder = node(f, 1, "folder"), inner = node(f, folder, "inner");
+    uint64_t file = node(f, 1, "file"), to = folder;
+    put(f, &to, 8);
+    put_name(f, "file");
+    put_name(f, "here");
+    assert_int_equal(request(f, FUSE_RENAME, 1), 0);
+    to = 1;
+    put(f, &to, 8);
+    put_name(f, "folder");
+    put_name(f, "elsewhere");
+    assert_int_equal(request(f, FUSE_RENAME, 1), 0);
+    put_name(f, "inner");
+    assert_int_equal(request(f, FUSE_UNLINK, folder), 0);
+    evict(f);
+    assert_int_equal(get_attr(f, folder), 0);
+    assert_int_equal(node(f, folder, "here"), file);
+    assert_int_equal(open_node(f, FUSE_OPEN, inner, O_RDONLY, &fh), 0);
+    assert_int_equal(read_node(f, FUSE_READ, inner, fh, 0, 100), 0);
+    assert_memory_equal(f->reply, "inner", 5);
+    put_name(f, "elsewhere");
+    assert_int_equal(request(f, FUSE_RMDIR, 1), ENOTEMPTY);
+    evict(f);
+    assert_int_equal(get_attr(f, folder), 0);
+}
+
+static void unknown_nodes_and_handles(void **state)
+{
+    static const uint64_t ids[] = {0, 2, 999, 1ull << 32 | 1, 1ull << 32, 1ull << 63, UINT64_MAX};
+    struct fixture *f = *state;
+    uint64_t fh, dir;
+    start(f, false);
+    char zeros[256] = {0};
+    for (unsigned i = 0; i < sizeof ids / sizeof *ids; i++)
+        for (uint32_t op = 1; op < 64; op++) {
+            if (op == FUSE_INIT || op == FUSE_DESTROY || op == FUSE_FORGET ||
+                op == FUSE_BATCH_FORGET || op == FUSE_INTERRUPT)
+                continue;
+            put(f, zeros, op == FUSE_CREATE ? 16 : 0);
+            put(f, "name\0name\0padding.....................................................", 64);
+            put(f, zeros, sizeof zeros);
+            int e = request(f, op, ids[i]);
+            assert_true(e == ESTALE || e == EINVAL || e == ENOSYS);
+        }
+    uint64_t id = node(f, 1, "file"), folder = node(f, 1, "folder");
+    assert_int_equal(open_node(f, FUSE_OPEN, id, O_RDWR, &fh), 0);
+    assert_int_equal(open_node(f, FUSE_OPENDIR, folder, 0, &dir), 0);
+    const uint64_t wrong[] = {0, dir, fh + 64, fh + (1ull << 32), fh ^ 1ull << 63, UINT64_MAX};
+    for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(read_node(f, FUSE_READ, id, wrong[i], 0, 1), EBADF);
+        assert_int_equal(write_node(f, id, wrong[i], 1, "x"), EBADF);
+        assert_int_equal(read_node(f, FUSE_READDIR, id, wrong[i], 0, 4096), EBADF);
+    }
+    assert_int_equal(read_node(f, FUSE_READ, folder, fh, 0, 1), EBADF); /* another node's */
+    assert_int_equal(read_node(f, FUSE_READ, folder, dir, 0, 1), EBADF);
+    assert_int_equal(read_node(f, FUSE_READDIR, id, fh, 0, 4096), EBADF);
+    assert_int_equal(read_node(f, FUSE_READDIR, folder, dir, 0, 4096), 0);
+    assert_true(holds(path_of(f, "share/file"), "content"));
+}
+
+static void forgotten_nodes_are_gone(void **state)
+{
+    struct fixture *f = *state;
+    start(f, false);
+    uint64_t id = node(f, 1, "file"), count = UINT64_MAX;
+    node(f, 1, "file");
+    count = 1;
+    put(f, &count, 8);
+    send_as(f, 0, FUSE_FORGET, id, HEADER + 8, 0);
+    assert_int_equal(get_attr(f, id), 0);
+    count = UINT64_MAX;
+    put(f, &count, 8);
+    send_as(f, 0, FUSE_FORGET, id, HEADER + 8, 0);
+    assert_int_equal(get_attr(f, id), ESTALE);
+    assert_int_not_equal(node(f, 1, "file"), id);
+    put(f, &count, 8);
+    send_as(f, 0, FUSE_FORGET, 1, HEADER + 8, 0);
+    assert_int_equal(get_attr(f, 1), 0); /* the root stays */
+    uint64_t batch[3] = {UINT32_MAX, node(f, 1, "file"), 2};
+    put(f, batch, sizeof batch);
+    send_as(f, 0, FUSE_BATCH_FORGET, 0, HEADER + sizeof batch, 0);
+    assert_int_equal(get_attr(f, batch[1]), ESTALE);
+}
+
+static void wrong_lengths(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t fh;
+    start(f, false);
+    uint64_t id = node(f, 1, "file");
+    assert_int_equal(open_node(f, FUSE_OPEN, id, O_RDWR, &fh), 0);
+    assert_int_equal(read_node(f, FUSE_READ, id, fh, 0, UINT32_MAX), EINVAL);
+    assert_int_equal(read_node(f, FUSE_READ, id, fh, UINT64_MAX, 1), EINVAL);
+    assert_int_equal(read_node(f, FUSE_READ, id, fh, 0, ROOM - 16), 0);
+    assert_int_equal(read_node(f, FUSE_READ, id, fh, 0, ROOM - 15), EINVAL);
+    assert_int_equal(write_node(f, id, fh, 5, "four"), EINVAL);
+    assert_int_equal(write_node(f, id, fh, UINT32_MAX, "four"), EINVAL);
+    uint32_t xattr[2] = {UINT32_MAX, 0};
+    put(f, xattr, 8);
+    put_name(f, "user.x");
+    assert_int_equal(request(f, FUSE_SETXATTR, id), EINVAL);
+    put(f, xattr, 8);
+    put_name(f, "trusted.x");
+    assert_int_equal(request(f, FUSE_GETXATTR, id), EOPNOTSUPP);
+    /* Every operation with every shorter body. */
+    char zeros[64] = {0};
+    for (uint32_t op = 1; op < 64; op++)
+        for (uint32_t len = 0; len < sizeof zeros; len += 4) {
+            if (op == FUSE_DESTROY || op == FUSE_FORGET || op == FUSE_BATCH_FORGET ||
+                op == FUSE_INTERRUPT || op == FUSE_LISTXATTR || op == FUSE_STATFS ||
+                op == FUSE_GETATTR || op == FUSE_SETATTR || op == FUSE_OPEN)
+                continue;
+            put(f, zeros, len);
+            assert_int_not_equal(request(f, op, id), 0);
+        }
+    assert_int_equal(get_attr(f, 1), 0);
+    /* Answers for which there is no room. */
+    struct fuse_getattr_in in = {0};
+    put(f, &in, sizeof in);
+    assert_int_equal(send_as(f, 1, FUSE_GETATTR, id, HEADER + sizeof in, 64), EINVAL);
+    put_name(f, "fifo");
+    assert_int_equal(send_as(f, 1, FUSE_LOOKUP, 1, HEADER + 5, 16), EINVAL);
+}
+
+static void no_requests_at_all_break_the_device(void **state)
+{
+    static const struct {
+        uint32_t len, body, room;
+    } cases[] = {{39, 16, ROOM},         {0, 16, ROOM},  {HEADER + 17, 16, ROOM},
+                 {UINT32_MAX, 16, ROOM}, {HEADER, 0, 0}, {HEADER, 0, 15}};
+    struct fixture *f = *state;
+    char zeros[16] = {0};
+    start(f, false);
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put(f, zeros, cases[i].body);
+        submit(f, 1, FUSE_GETATTR, 1, cases[i].len, cases[i].room);
+        assert_true(driver_wait_status(&f->d, VIRTIO_NEEDS_RESET, VIRTIO_NEEDS_RESET));
+        driver_start(&f->d, UINT64_MAX, 2, 16);
+        assert_int_equal(get_attr(f, 1), EIO); /* a new start, from INIT */
+        assert_int_equal(init(f), 0);
+    }
+}
+
+static void special_files(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t fh, fifo;
+    start(f, false);
+    fifo = node(f, 1, "fifo");
+    assert_int_equal(open_node(f, FUSE_OPEN, fifo, O_RDONLY, &fh), EACCES);
+    assert_int_equal(create(f, 1, "fifo", O_WRONLY), EACCES);
+    struct fuse_mknod_in in = {.mode = S_IFCHR | 0666, .rdev = 0x103};
+    put(f, &in, sizeof in);
+    put_name(f, "null");
+    assert_int_equal(request(f, FUSE_MKNOD, 1), EPERM);
+    in.mode = S_IFIFO | 0600;
+    put(f, &in, sizeof in);
+    put_name(f, "pipe");
+    assert_int_equal(request(f, FUSE_MKNOD, 1), 0);
+    assert_int_equal(access(path_of(f, "share/null"), F_OK), -1);
+}
+
+static void readonly_share(void **state)
+{
+    static const struct {
+        uint32_t opcode;
+        size_t args;
+    } cases[] = {{FUSE_SETATTR, sizeof(struct fuse_setattr_in)},
+                 {FUSE_SYMLINK, 0},
+                 {FUSE_MKNOD, 16},
+                 {FUSE_MKDIR, 8},
+                 {FUSE_UNLINK, 0},
+                 {FUSE_RMDIR, 0},
+                 {FUSE_RENAME, 8},
+                 {FUSE_LINK, 8},
+                 {FUSE_WRITE, sizeof(struct fuse_write_in)},
+                 {FUSE_SETXATTR, 8},
+                 {FUSE_REMOVEXATTR, 0},
+                 {FUSE_CREATE, 16},
+                 {FUSE_FALLOCATE, 32},
+                 {FUSE_RENAME2, 16},
+                 {FUSE_COPY_FILE_RANGE, 56}};
+    struct fixture *f = *state;
+    char zeros[128] = {0};
+    uint64_t fh;
+    start(f, true);
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put(f, zeros, cases[i].args);
+        put_name(f, "file");
+        put_name(f, "new");
+        assert_int_equal(request(f, cases[i].opcode, 1), EROFS);
+    }
+    uint64_t id = node(f, 1, "file");
+    assert_int_equal(open_node(f, FUSE_OPEN, id, O_RDWR, &fh), EROFS);
+    assert_int_equal(open_node(f, FUSE_OPEN, id, O_WRONLY, &fh), EROFS);
+    assert_int_equal(open_node(f, FUSE_OPEN, id, O_RDONLY | O_TRUNC, &fh), EROFS);
+    assert_int_equal(open_node(f, FUSE_OPEN, id, O_RDONLY, &fh), 0);
+    assert_int_equal(read_node(f, FUSE_READ, id, fh, 0, 7), 0);
+    assert_memory_equal(f->reply, "content", 7);
+    assert_true(holds(path_of(f, "share/file"), "content"));
+}
+
+static void folders_are_listed_once_each(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t fh, offset = 0;
+    unsigned seen = 0;
+    start(f, false);
+    evict(f);
+    assert_int_equal(open_node(f, FUSE_OPENDIR, 1, 0, &fh), 0);
+    for (bool plus = true;;) {
+        assert_int_equal(read_node(f, plus ? FUSE_READDIRPLUS : FUSE_READDIR, 1, fh, offset, 1000),
+                         0);
+        const char *p = f->reply, *end = p + f->header->len - sizeof *f->header;
+        assert_true(end - p <= 1000);
+        if (p == end)
+            break;
+        while (p < end) {
+            const struct fuse_dirent *d =
+                (const void *)(p + (plus ? sizeof(struct fuse_entry_out) : 0));
+            seen += d->namelen > 4 && memcmp(d->name, "many", 4) == 0;
+            offset = d->off;
+            p = (const char *)d + FUSE_DIRENT_SIZE(d);
+        }
+        plus = !plus;
+    }
+    assert_int_equal(seen, MANY);
+    assert_int_equal(read_node(f, FUSE_READDIR, 1, fh, 0, 20), EINVAL);
+}
+
+static void too_many_open_files(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t fh;
+    unsigned n = 0;
+    start(f, false);
+    uint64_t id = node(f, 1, "file");
+    while (open_node(f, FUSE_OPEN, id, O_RDONLY, &fh) == 0)
+        n++;
+    assert_in_range(n, 32, MAX_FDS);
+    int spare = dup(0); /* the rest of the machine has descriptors left */
+    assert_true(spare >= 0);
+    close(spare);
+    assert_int_equal(init(f), 0);
+    id = node(f, 1, "file");
+    assert_int_equal(open_node(f, FUSE_OPEN, id, O_RDONLY, &fh), 0);
+}
+
+static void shares_that_are_refused(void **state)
+{
+    static const struct {
+        const char *tag, *path, *why;
+    } cases[] = {{"t", "/nonexistent/folder", "No such file"},
+                 {"t", "/dev/null", "Not a directory"},
+                 {"", "/tmp", "1 to 36 bytes"},
+                 {"a tag that is longer than 36 bytes can be", "/tmp", "1 to 36 bytes"}};
+    struct fixture *f = *state;
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ERROR_CLEANUP err = NULL;
+        struct machine_share share = {.tag = cases[i].tag, .path = cases[i].path};
+        assert_int_equal(virtio_fs_create(f->rig.host, f->rig.slat, &share, 1, &err), -1);
+        assert_non_null(strstr(error_text(err), cases[i].path));
+        assert_non_null(strstr(error_text(err), cases[i].why));
+    }
+}
+
+int main(void)
+{
+    log_init("test", LOG_ERROR);
+    struct rlimit few = {MAX_FDS, MAX_FDS};
+    if (setrlimit(RLIMIT_NOFILE, &few) < 0)
+        return 1;
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(configuration),
+        TEST(files_are_read_and_written),
+        TEST(files_belong_to_the_guests_user),
+        TEST(names_do_not_lead_out),
+        TEST(links_are_not_followed),
+        TEST(a_folder_swapped_for_a_link_is_stale),
+        TEST(nodes_survive_moves_and_removal),
+        TEST(unknown_nodes_and_handles),
+        TEST(forgotten_nodes_are_gone),
+        TEST(wrong_lengths),
+        TEST(no_requests_at_all_break_the_device),
+        TEST(special_files),
+        TEST(readonly_share),
+        TEST(folders_are_listed_once_each),
+        TEST(too_many_open_files),
+        TEST(shares_that_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
