@@ -87,7 +87,7 @@ static void list_user(struct str *s, const struct rootfs_user *user)
                "list() {\n"
                "    $b grep -qs \"^[^:]*:[^:]*:$2:\" /etc/$1 && return\n"
                "    { $b cat /etc/$1 2>/dev/null; echo \"$3\"; } >/run/wirt/$1\n"
-               "    [ -e /etc/$1 ] || : >/etc/$1\n"
+               "    [ -e /etc/$1 ] || $b touch /etc/$1\n"
                "    $b mount --bind /run/wirt/$1 /etc/$1\n"
                "}\n"
                "list passwd %u wirt-user:x:%u:%u::/:/bin/sh\n"
@@ -102,7 +102,7 @@ static void inner_script(struct str *s, const struct guest_spec *spec,
 {
     str_printf(s, "b=/run/wirt/busybox\n");
     str_printf(s, "[ -s /etc/resolv.conf ] || [ ! -s /run/wirt/resolv.conf ] || {\n"
-                  "    [ -e /etc/resolv.conf ] || : >/etc/resolv.conf\n"
+                  "    [ -e /etc/resolv.conf ] || $b touch /etc/resolv.conf\n"
                   "    $b mount --bind /run/wirt/resolv.conf /etc/resolv.conf\n"
                   "} 2>/dev/null\n");
     mount_shares(s, spec);
