@@ -1,7 +1,6 @@
 /* The runtime's side of create and run. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -25,6 +24,7 @@
 #include "container/devices.h"
 #include "container/hooks.h"
 #include "container/init.h"
+#include "container/load.h"
 #include "container/mounts.h"
 #include "container/namespaces.h"
 #include "container/process.h"
@@ -32,8 +32,6 @@
 #include "container/seccomp.h"
 #include "container/state.h"
 #include "container/sync.h"
-
-#define CONFIG_MAX (16 << 20)
 
 /* A container in the making. */
 struct making {
@@ -53,49 +51,10 @@ struct making {
     bool rootless, state_made, hooks_began;
 };
 
-static struct json_object *parse(const char *text, size_t len, const char *name, struct error **err)
-{
-    struct json_tokener *t = json_tokener_new_ex(64);
-    json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-    struct json_object *o = json_tokener_parse_ex(t, text, (int)len);
-    enum json_tokener_error e = json_tokener_get_error(t);
-    if (e == json_tokener_continue) /* a number needs what follows it to end */
-        e = json_tokener_error_parse_eof;
-    if (e != json_tokener_success) {
-        error_set(err, 0, "%s is not JSON: %s at byte %zu", name, json_tokener_error_desc(e),
-                  json_tokener_get_parse_end(t));
-        json_object_put(o);
-        o = NULL;
-    }
-    json_tokener_free(t);
-    return o;
-}
-
 static int load_config(struct making *m, struct error **err)
 {
-    char path[PATH_MAX];
-    if (!realpath(m->o->bundle ? m->o->bundle : ".", path))
-        return error_set(err, errno, "bundle %s", m->o->bundle ? m->o->bundle : ".");
-    m->bundle = xstrdup(path);
-    struct json_object *doc;
-    AUTO_FREE char *file =
-        m->o->config ? xstrdup(m->o->config) : xasprintf("%s/config.json", m->bundle);
-    if (m->o->spec) {
-        doc = json_object_get(m->o->spec);
-        const char *text = json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PLAIN);
-        m->text = xstrdup(text);
-        m->text_len = strlen(text);
-    } else {
-        if (read_file_at(AT_FDCWD, file, CONFIG_MAX, &m->text, &m->text_len, err) < 0)
-            return -1;
-        doc = parse(m->text, m->text_len, file, err);
-        if (!doc)
-            return -1;
-    }
-    m->config = config_new(doc, m->bundle, err);
-    if (!m->config)
-        return m->o->spec ? -1 : error_prefix(err, "%s", file);
-    return 0;
+    m->config = config_load(m->o, &m->bundle, &m->text, &m->text_len, err);
+    return m->config ? 0 : -1;
 }
 
 static int check_options(const struct making *m, bool foreground, struct error **err)

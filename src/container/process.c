@@ -172,8 +172,8 @@ static int give_streams(const struct user *u, struct error **err)
             (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
             continue;
         /* A pipe's or a readonly file's owner may not be changeable; it is no reason to fail. */
-        if (fchown(fd, u->uid, (gid_t)-1) < 0 && errno != EPERM && errno != EINVAL &&
-            errno != EROFS && errno != ENOSYS)
+        if (fchown(fd, u->uid, u->gid) < 0 && errno != EPERM && errno != EINVAL && errno != EROFS &&
+            errno != ENOSYS)
             return error_set(err, errno, "process.user.uid: give it stream %d", fd);
     }
     return 0;

@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # Process 1 of the machine that test_cgroup2.sh boots: a host of nothing but cgroup v2. Prints the
 # tests' lines on the console and powers off. Bundles /b/NAME were made on the way in.
+# shellcheck shell=dash
 /bin/busybox --install -s /bin
 export PATH=/bin
 ok() { echo "ok - v2: $1"; }

@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 import resource
+import socket
 import subprocess
+import threading
 import time
 
 from bundle import OCI, ROOT, Bundle, Skip, check, contains, equal, is_dynamic, main, need_root
@@ -187,6 +189,36 @@ def test_seccomp_without_nnp():
     b.process["user"] = {"uid": 3, "gid": 3}
     b.linux["seccomp"] = seccomp("SCMP_ACT_ERRNO", ["mkdir"])
     equal(b.output().split(), ["NoNewPrivs:", "0", "Seccomp:", "2"])
+
+
+def test_seccomp_notify():
+    """seccomp hands its listener and the state to the agent's socket"""
+    b = Bundle(shell="mkdir /tmp/x; echo done")
+    path = os.path.join(b.dir, "agent")
+    b.linux["seccomp"] = seccomp("SCMP_ACT_NOTIFY", ["mkdir", "mkdirat"])
+    b.linux["seccomp"]["listenerPath"] = path
+    b.linux["seccomp"]["listenerMetadata"] = "meta"
+    agent = socket.socket(socket.AF_UNIX)
+    agent.bind(path)
+    agent.listen(1)
+    agent.settimeout(20)
+    said = []
+
+    def serve():
+        c, _ = agent.accept()
+        data, anc, _, _ = c.recvmsg(65536, socket.CMSG_LEN(4))
+        said.append(json.loads(data))
+        for _, _, fds in anc:
+            os.close(int.from_bytes(fds[:4], "little"))  # nobody listens: calls fail with ENOSYS
+
+    t = threading.Thread(target=serve)
+    t.start()
+    status, out, err = b.run()
+    t.join()
+    equal((status, out), (0, "done\n"))
+    contains(err, "not implemented")
+    equal((said[0]["fds"], said[0]["metadata"], said[0]["state"]["id"]), (["seccompFd"], "meta", b.id))
+    check(said[0]["pid"] > 1)
 
 
 def test_preserved_descriptors():
