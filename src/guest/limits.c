@@ -71,6 +71,9 @@ static int make_group(struct guest *g, const struct guest_limits *l, struct erro
     resources_free(&c.resources);
     if (r < 0) {
         unlinkat(g->dirfd, MARKER, 0);
+        /* Not the command's fault, which EACCES would say (exit status 126). */
+        if (err && *err)
+            (*err)->code = 0;
         return error_prefix(err, "limits need a control group of their own%s",
                             geteuid() ? " (root may make one)" : "");
     }

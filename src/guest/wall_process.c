@@ -74,9 +74,10 @@ static int launch_init(struct launch *l, struct guest *g, char **command, char *
 {
     const struct guest_spec *s = &g->spec;
     *l = (struct launch){.g = g, .confine = {.spec = s}};
+    AUTO_FREE char *own = xasprintf("%u:%u", (unsigned)geteuid(), (unsigned)getegid());
     l->emulator = wall_helper("wirt-riscv64", err);
-    if (!l->emulator ||
-        rootfs_lookup_user(s->rootfs ? s->rootfs : "/", user, &l->confine.user, err) < 0)
+    if (!l->emulator || rootfs_lookup_user(s->rootfs ? s->rootfs : "/", user ? user : own,
+                                           &l->confine.user, err) < 0)
         return -1;
     l->confine.set_user = user != NULL;
     l->envp = wall_environment(s, l->confine.user.home, env);

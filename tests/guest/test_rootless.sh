@@ -1,0 +1,50 @@
+#!/bin/bash
+# An ordinary user behind each wall.
+. "$(dirname "$0")/../lib.sh"
+if [ "$(id -u)" -eq 0 ]; then
+    user=(setpriv --reuid=31337 --regid=31337 --clear-groups env HOME=/)
+    # What the test needs must be within that user's reach.
+    "${user[@]}" test -x "$wirt_binary" || { skip "ordinary user" "cannot reach $wirt_binary"; exit 0; }
+    uid=31337
+else
+    user=(env)
+    uid=$(id -u)
+fi
+mkdir -m 700 "$scratch/own"
+chmod 755 "$scratch"
+[ "$(id -u)" -ne 0 ] || chown 31337:31337 "$scratch/own"
+wirt() { timeout 60 "${user[@]}" "$wirt_binary" --root "$scratch/own/state" "$@"; }
+cd / || exit 1
+
+equal "process" "$uid" "$(wirt run --rm --as process "$guest/rootfs" id -u)"
+if "${user[@]}" unshare --user true 2>/dev/null; then
+    equal "container: root in a user namespace" "0 1" "$(wirt run --rm "$guest/rootfs-native" sh -c 'echo $(id -u) $$')"
+    equal "container of riscv64 programs" "riscv64" "$(wirt run --rm "$guest/rootfs" uname -m)"
+    wirt run -d --name b "$guest/rootfs-native" sh -c 'while :; do echo tick; sleep 0.1; done' >/dev/null
+    sleep 0.5
+    contains "ps" b "$(wirt ps)"
+    equal "exec" "in it" "$(wirt exec b echo in it)"
+    check "stats" jq -e '.[0].pids >= 1 and .[0].memory > 0' <(wirt stats --json b)
+    wirt pause b >/dev/null
+    sleep 0.3
+    before=$(wirt logs b | wc -l)
+    sleep 0.4
+    equal "pause" "$before" "$(wirt logs b | wc -l)"
+    wirt resume b >/dev/null
+    sleep 0.4
+    within "resume" "$(wirt logs b | wc -l)" $((before + 1)) 10000
+    check "stop" wirt stop -t 1 b
+    check "rm" wirt rm b
+else
+    skip "container" "this host gives ordinary users no user namespace"
+fi
+said=$(wirt run --rm --as process -m 64m "$guest/rootfs" true 2>&1)
+equal "a limit that this user cannot have: exit status" 125 $?
+contains "and says so" "control group" "$said"
+contains "-v that this user cannot have" "only root" \
+    "$(wirt run --rm --as process -v /tmp:/mnt "$guest/rootfs" true 2>&1)"
+if [ -r "$guest/vmlinux" ]; then
+    contains "machine" "hello" "$(wirt run --rm --as machine "$build/programs/riscv64/hello" </dev/null)"
+fi
+equal "nothing is left" "" "$(find "$scratch/own/state/guests" "$scratch/own/state/names" -mindepth 1)"
+finish
