@@ -44,6 +44,8 @@ enum csr {
     CSR_PMPCFG2 = 0x3a2,
     CSR_PMPADDR0 = 0x3b0,
     CSR_PMPADDR15 = 0x3bf,
+    CSR_TSELECT = 0x7a0,
+    CSR_TDATA3 = 0x7a3,
     CSR_MCYCLE = 0xb00,
     CSR_MINSTRET = 0xb02,
     CSR_MHPMCOUNTER3 = 0xb03,
@@ -148,6 +150,8 @@ static bool read_m(const struct hart *h, unsigned csr, uint64_t *v)
     if ((csr >= CSR_MHPMCOUNTER3 && csr <= CSR_MHPMCOUNTER31) ||
         (csr >= CSR_MHPMEVENT3 && csr <= CSR_MHPMEVENT31))
         return true; /* hardwired to 0 */
+    if (csr >= CSR_TSELECT && csr <= CSR_TDATA3)
+        return true; /* 0: there is no debug trigger */
     if (csr >= CSR_PMPADDR0 && csr <= CSR_PMPADDR15) {
         *v = pmp_read_addr(h, csr - CSR_PMPADDR0);
         return true;
@@ -274,7 +278,8 @@ static void write_menvcfg(struct hart *h, uint64_t v)
 static bool write_m(struct hart *h, unsigned csr, uint64_t v)
 {
     if ((csr >= CSR_MHPMCOUNTER3 && csr <= CSR_MHPMCOUNTER31) ||
-        (csr >= CSR_MHPMEVENT3 && csr <= CSR_MHPMEVENT31))
+        (csr >= CSR_MHPMEVENT3 && csr <= CSR_MHPMEVENT31) ||
+        (csr >= CSR_TSELECT && csr <= CSR_TDATA3))
         return true;
     if (csr >= CSR_PMPADDR0 && csr <= CSR_PMPADDR15) {
         pmp_write_addr(h, csr - CSR_PMPADDR0, v);
