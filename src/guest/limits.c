@@ -179,6 +179,7 @@ int limits_remove(struct guest *g, struct error **err)
         return 0;
     if (open_group(g, &cg, err) < 0)
         return -1;
+    cg.made = 1; /* the last folder of its path, by make_group */
     int r = cgroup_remove(&cg, err);
     cgroup_close(&cg);
     if (r == 0 && unlinkat(g->dirfd, MARKER, 0) < 0)
