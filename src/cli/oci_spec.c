@@ -17,22 +17,20 @@ int oci_spec(const struct oci_globals *g, int argc, char **argv)
                                             {"rootless", no_argument, NULL, 'r'},
                                             {0}};
     const char *bundle = ".", *file = "config.json";
-    struct spec_options o = {.tty = true, .readonly = true};
+    bool rootless = false;
     struct error *err = NULL;
     int c;
     while ((c = getopt_long(argc, argv, "+:b:f:", options, NULL)) != -1) {
         switch (c) {
         case 'b': bundle = optarg; break;
         case 'f': file = optarg; break;
-        case 'r': o.rootless = true; break;
+        case 'r': rootless = true; break;
         default: return oci_bad_option(argv[0], argv);
         }
     }
     if (optind != argc)
         return oci_usage(argv[0], "'%s' is more than expected", argv[optind]);
-    struct json_object *spec = container_spec_new(&o, &err);
-    if (!spec)
-        return oci_fail(&err);
+    struct json_object *spec = spec_new(rootless);
     AUTO_FREE char *path = file[0] == '/' ? xstrdup(file) : xasprintf("%s/%s", bundle, file);
     const char *text = json_object_to_json_string_ext(
         spec, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
