@@ -168,23 +168,27 @@ static void emit_fma(struct emit *m, unsigned n)
     c->constant = i->size == 8 ? 0x7ff8000000000000u : 0xffffffff7fc00000u;
 }
 
+/* The box is compared in memory when the operand is only there. */
 static void emit_unbox(struct emit *m, unsigned n)
 {
     const struct ir_insn *i = &m->ir->insn[n];
-    unsigned x = use_xmm(m, i->a);
-    if (host_has(m, HOST_AVX)) { /* which has ptest: carry when all bits of the box are set */
-        unsigned d = def_xmm(m, n, 0);
-        op_const(m, 0x66, 0x0f3817, x, CONST_BOX);
-        movaps(m, d, x);
-        load_nan_when(m, jcc_rel(&m->a, CC_AE), d, i->size);
-        return;
+    const struct value *v = &m->v[i->a];
+    enum reg t = NO_REG;
+    if (v->reg < 0 && v->home >= 0 && pinned_f((unsigned)v->home) < 0) {
+        struct mem box = CPU_F(v->home);
+        box.disp += 4;
+        alu_mi(&m->a, false, ALU_CMP, box, -1);
+    } else {
+        t = scratch(m);
     }
-    enum reg t = scratch(m);
-    unsigned d = def_xmm(m, n, 0);
-    movq_to_gpr(m, t, x, 8);
+    unsigned x = use_xmm(m, i->a), d = def_xmm(m, n, 0); /* loads and moves: no flags change */
+    if (t != NO_REG)
+        movq_to_gpr(m, t, x, 8);
     movaps(m, d, x);
-    shift_ri(&m->a, true, SH_SAR, t, 32);
-    alu_ri(&m->a, false, ALU_CMP, t, -1);
+    if (t != NO_REG) {
+        shift_ri(&m->a, true, SH_SAR, t, 32);
+        alu_ri(&m->a, false, ALU_CMP, t, -1);
+    }
     load_nan_when(m, jcc_rel(&m->a, CC_NE), d, i->size);
 }
 
