@@ -1,6 +1,7 @@
 #!/bin/bash
 # Every verb over the container wall, with native programs and with riscv64 ones.
 . "$(dirname "$0")/../lib.sh"
+"$source_dir/scripts/programs.sh" || exit 1
 . "$(dirname "$0")/walls.sh"
 need_root "container wall"
 wall=container

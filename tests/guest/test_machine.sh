@@ -2,6 +2,7 @@
 # Every verb over the machine wall: Debian's kernel, unmodified, as a guest.
 # timeout: 400
 . "$(dirname "$0")/../lib.sh"
+"$source_dir/scripts/programs.sh" || exit 1
 need_root "machine wall"
 [ -r "$guest/vmlinux" ] || { skip "machine wall" "no guest files (make guest)"; exit 0; }
 . "$(dirname "$0")/walls.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # An ordinary user behind each wall.
 . "$(dirname "$0")/../lib.sh"
+"$source_dir/scripts/programs.sh" || exit 1
 if [ "$(id -u)" -eq 0 ]; then
     user=(setpriv --reuid=31337 --regid=31337 --clear-groups env HOME=/)
     # What the test needs must be within that user's reach.
