@@ -1,251 +1,23 @@
 /* Shared folders: what a guest's requests do, and what hostile ones cannot. The process may have
  * few descriptors here, so that nodes lose theirs and are opened again. */
+#include "fs_client.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fuse.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/str.h"
 #include "cm.h"
 #include "machine/devices/devices.h"
 #include "machine/devices/virtio.h"
-#include "virtio_driver.h"
-
-#define MAX_FDS 640 /* 128 for the share */
-#define MANY    300
-#define ROOM    65536u
-#define HEADER  sizeof(struct fuse_in_header)
-
-struct fixture {
-    struct rig rig;
-    struct driver d;
-    char dir[32], share[64];
-    uint64_t in, out; /* guest addresses */
-    size_t len;       /* of the body built so far */
-    uint32_t uid, gid;
-    const struct fuse_out_header *header;
-    const void *reply;
-};
-
-static char *path_of(struct fixture *f, const char *name)
-{
-    static char path[4][128];
-    static unsigned next;
-    char *p = path[next++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", f->dir, name);
-    return p;
-}
-
-static void write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    *state = f;
-    strcpy(f->dir, "/tmp/wirt-fs-XXXXXX");
-    if (!mkdtemp(f->dir))
-        return -1;
-    snprintf(f->share, sizeof f->share, "%s/share", f->dir);
-    write_file(path_of(f, "secret"), "secret");
-    mkdir(f->share, 0755);
-    mkdir(path_of(f, "share/folder"), 0755);
-    write_file(path_of(f, "share/file"), "content");
-    write_file(path_of(f, "share/folder/inner"), "inner");
-    if (symlink("../secret", path_of(f, "share/escape")) < 0 ||
-        symlink("/", path_of(f, "share/all")) < 0 || mkfifo(path_of(f, "share/fifo"), 0666) < 0)
-        return -1;
-    rig_init(&f->rig);
-    f->in = rig_alloc(&f->rig, 2 * ROOM);
-    f->out = rig_alloc(&f->rig, 2 * ROOM);
-    f->header = rig_ptr(&f->rig, f->out);
-    f->reply = f->header + 1;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    rig_free(&f->rig);
-    char *command = xasprintf("rm -rf %s", f->dir);
-    int rc = system(command);
-    free(command);
-    free(f);
-    return rc;
-}
-
-static void put(struct fixture *f, const void *data, size_t len)
-{
-    memcpy((char *)rig_ptr(&f->rig, f->in) + HEADER + f->len, data, len);
-    f->len += len;
-}
-
-static void put_name(struct fixture *f, const char *name)
-{
-    put(f, name, strlen(name) + 1);
-}
-
-/* Submits what was put. len: what the header says. */
-static void submit(struct fixture *f, unsigned q, uint32_t opcode, uint64_t id, uint32_t len,
-                   uint32_t room)
-{
-    struct fuse_in_header h = {
-        .len = len, .opcode = opcode, .unique = 42, .nodeid = id, .uid = f->uid, .gid = f->gid};
-    memcpy(rig_ptr(&f->rig, f->in), &h, sizeof h);
-    memset(rig_ptr(&f->rig, f->out), 0xee, 256);
-    uint32_t total = (uint32_t)(HEADER + f->len), n = 0;
-    struct desc b[4];
-    b[n++] = (struct desc){f->in, 7, 0, 0}; /* pieces of odd sizes */
-    b[n++] = (struct desc){f->in + 7, total - 7, 0, 0};
-    if (room) {
-        b[n++] = (struct desc){f->out, 5, VQ_DESC_WRITE, 0};
-        b[n++] = (struct desc){f->out + 5, room - 5, VQ_DESC_WRITE, 0};
-    }
-    f->len = 0;
-    driver_submit(&f->d, q, b, n);
-}
-
-/* The same, and waits: the error, positive, or 0. */
-static int send_as(struct fixture *f, unsigned q, uint32_t opcode, uint64_t id, uint32_t len,
-                   uint32_t room)
-{
-    uint32_t written;
-    submit(f, q, opcode, id, len, room);
-    assert_true(driver_wait(&f->d, q, &written));
-    if (!room)
-        return 0;
-    assert_int_equal(f->header->unique, 42);
-    assert_int_equal(f->header->len, written);
-    assert_true(f->header->error <= 0 && f->header->error > -4096);
-    assert_true(!f->header->error || written == sizeof *f->header);
-    return -f->header->error;
-}
-
-static int request(struct fixture *f, uint32_t opcode, uint64_t id)
-{
-    return send_as(f, 1, opcode, id, (uint32_t)(HEADER + f->len), ROOM);
-}
-
-static int init(struct fixture *f)
-{
-    struct fuse_init_in in = {.major = 7, .minor = 38, .flags = UINT32_MAX};
-    put(f, &in, sizeof in);
-    return request(f, FUSE_INIT, 0);
-}
-
-static void start_share(struct fixture *f, bool readonly)
-{
-    struct machine_share share = {.tag = "tag", .path = f->share, .readonly = readonly};
-    assert_int_equal(virtio_fs_create(f->rig.host, f->rig.slat, &share, 1, NULL), 0);
-    rig_start(&f->rig);
-    driver_probe(&f->d, &f->rig, 1);
-    driver_start(&f->d, UINT64_MAX, 2, 16);
-}
-
-static void start(struct fixture *f, bool readonly)
-{
-    start_share(f, readonly);
-    assert_int_equal(init(f), 0);
-}
-
-static int look_up(struct fixture *f, uint64_t folder, const char *name, uint64_t *id)
-{
-    put_name(f, name);
-    int e = request(f, FUSE_LOOKUP, folder);
-    if (id)
-        *id = e ? 0 : ((const struct fuse_entry_out *)f->reply)->nodeid;
-    return e;
-}
-
-static uint64_t node(struct fixture *f, uint64_t folder, const char *name)
-{
-    uint64_t id;
-    assert_int_equal(look_up(f, folder, name, &id), 0);
-    return id;
-}
-
-static int open_node(struct fixture *f, uint32_t opcode, uint64_t id, uint32_t flags, uint64_t *fh)
-{
-    struct fuse_open_in in = {.flags = flags};
-    put(f, &in, sizeof in);
-    int e = request(f, opcode, id);
-    *fh = e ? 0 : ((const struct fuse_open_out *)f->reply)->fh;
-    return e;
-}
-
-static int read_node(struct fixture *f, uint32_t opcode, uint64_t id, uint64_t fh, uint64_t offset,
-                     uint32_t size)
-{
-    struct fuse_read_in in = {.fh = fh, .offset = offset, .size = size};
-    put(f, &in, sizeof in);
-    return request(f, opcode, id);
-}
-
-static int write_node(struct fixture *f, uint64_t id, uint64_t fh, uint32_t size, const char *data)
-{
-    struct fuse_write_in in = {.fh = fh, .size = size};
-    put(f, &in, sizeof in);
-    put(f, data, strlen(data));
-    return request(f, FUSE_WRITE, id);
-}
-
-static int get_attr(struct fixture *f, uint64_t id)
-{
-    struct fuse_getattr_in in = {0};
-    put(f, &in, sizeof in);
-    return request(f, FUSE_GETATTR, id);
-}
-
-static void release(struct fixture *f, uint64_t id, uint64_t fh)
-{
-    struct fuse_release_in in = {.fh = fh};
-    put(f, &in, sizeof in);
-    assert_int_equal(request(f, FUSE_RELEASE, id), 0);
-}
-
-static int create(struct fixture *f, uint64_t folder, const char *name, uint32_t flags)
-{
-    struct fuse_create_in in = {.flags = flags, .mode = S_IFREG | 0666};
-    put(f, &in, sizeof in);
-    put_name(f, name);
-    return request(f, FUSE_CREATE, folder);
-}
-
-static bool holds(const char *path, const char *text)
-{
-    char buf[64] = "";
-    FILE *file = fopen(path, "re");
-    size_t n = file ? fread(buf, 1, sizeof buf - 1, file) : 0;
-    if (file)
-        fclose(file);
-    return n == strlen(text) && strcmp(buf, text) == 0;
-}
-
-/* Makes the device close the descriptors of nodes that were used before. */
-static void evict(struct fixture *f)
-{
-    for (unsigned i = 0; i < MANY; i++) {
-        char name[24];
-        snprintf(name, sizeof name, "share/many%u", i);
-        write_file(path_of(f, name), "");
-        node(f, 1, name + strlen("share/"));
-    }
-}
 
 static void configuration(void **state)
 {
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     start_share(f, false);
     assert_int_equal(rig_read(&f->rig, f->d.config, 4), 'g' << 16 | 'a' << 8 | 't');
     assert_int_equal(rig_read(&f->rig, f->d.config + 36, 4), 1);
@@ -262,7 +34,7 @@ static void configuration(void **state)
 
 static void files_are_read_and_written(void **state)
 {
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     uint64_t fh;
     start(f, false);
     uint64_t id = node(f, 1, "file");
@@ -281,7 +53,7 @@ static void files_are_read_and_written(void **state)
 
 static void files_belong_to_the_guests_user(void **state)
 {
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     struct stat st;
     start(f, false);
     f->uid = 1234;
@@ -303,7 +75,7 @@ static void files_belong_to_the_guests_user(void **state)
 static void names_do_not_lead_out(void **state)
 {
     static const char *const bad[] = {"", ".", "..", "../secret", "folder/inner", "/etc", "a/"};
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     char long_name[300];
     memset(long_name, 'x', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = '\0';
@@ -342,7 +114,7 @@ static void names_do_not_lead_out(void **state)
 
 static void links_are_not_followed(void **state)
 {
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     uint64_t fh, id = node(f, (start(f, false), 1), "escape");
     const struct fuse_entry_out *e = f->reply;
     assert_int_equal(e->attr.mode & S_IFMT, S_IFLNK);
@@ -371,7 +143,7 @@ static void links_are_not_followed(void **state)
 /* A folder that the guest knows becomes a link, while nobody holds it open. */
 static void a_folder_swapped_for_a_link_is_stale(void **state)
 {
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     start(f, false);
     uint64_t folder = node(f, 1, "folder"), inner = node(f, folder, "inner");
     evict(f);
@@ -392,7 +164,7 @@ static void a_folder_swapped_for_a_link_is_stale(void **state)
 
 static void nodes_survive_moves_and_removal(void **state)
 {
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     uint64_t fh;
     start(f, false);
     uint64_t folder = node(f, 1, "folder"), inner = node(f, folder, "inner");
@@ -423,7 +195,7 @@ static void nodes_survive_moves_and_removal(void **state)
 static void unknown_nodes_and_handles(void **state)
 {
     static const uint64_t ids[] = {0, 2, 999, 1ull << 32 | 1, 1ull << 32, 1ull << 63, UINT64_MAX};
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     uint64_t fh, dir;
     start(f, false);
     char zeros[256] = {0};
@@ -456,39 +228,39 @@ static void unknown_nodes_and_handles(void **state)
 
 static void forgotten_nodes_are_gone(void **state)
 {
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     start(f, false);
     uint64_t id = node(f, 1, "file"), count = UINT64_MAX;
     node(f, 1, "file");
     count = 1;
     put(f, &count, 8);
-    send_as(f, 0, FUSE_FORGET, id, HEADER + 8, 0);
+    send_as(f, 0, FUSE_FORGET, id, FS_HEADER + 8, 0);
     assert_int_equal(get_attr(f, id), 0);
     count = UINT64_MAX;
     put(f, &count, 8);
-    send_as(f, 0, FUSE_FORGET, id, HEADER + 8, 0);
+    send_as(f, 0, FUSE_FORGET, id, FS_HEADER + 8, 0);
     assert_int_equal(get_attr(f, id), ESTALE);
     assert_int_not_equal(node(f, 1, "file"), id);
     put(f, &count, 8);
-    send_as(f, 0, FUSE_FORGET, 1, HEADER + 8, 0);
+    send_as(f, 0, FUSE_FORGET, 1, FS_HEADER + 8, 0);
     assert_int_equal(get_attr(f, 1), 0); /* the root stays */
     uint64_t batch[3] = {UINT32_MAX, node(f, 1, "file"), 2};
     put(f, batch, sizeof batch);
-    send_as(f, 0, FUSE_BATCH_FORGET, 0, HEADER + sizeof batch, 0);
+    send_as(f, 0, FUSE_BATCH_FORGET, 0, FS_HEADER + sizeof batch, 0);
     assert_int_equal(get_attr(f, batch[1]), ESTALE);
 }
 
 static void wrong_lengths(void **state)
 {
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     uint64_t fh;
     start(f, false);
     uint64_t id = node(f, 1, "file");
     assert_int_equal(open_node(f, FUSE_OPEN, id, O_RDWR, &fh), 0);
     assert_int_equal(read_node(f, FUSE_READ, id, fh, 0, UINT32_MAX), EINVAL);
     assert_int_equal(read_node(f, FUSE_READ, id, fh, UINT64_MAX, 1), EINVAL);
-    assert_int_equal(read_node(f, FUSE_READ, id, fh, 0, ROOM - 16), 0);
-    assert_int_equal(read_node(f, FUSE_READ, id, fh, 0, ROOM - 15), EINVAL);
+    assert_int_equal(read_node(f, FUSE_READ, id, fh, 0, FS_ROOM - 16), 0);
+    assert_int_equal(read_node(f, FUSE_READ, id, fh, 0, FS_ROOM - 15), EINVAL);
     assert_int_equal(write_node(f, id, fh, 5, "four"), EINVAL);
     assert_int_equal(write_node(f, id, fh, UINT32_MAX, "four"), EINVAL);
     uint32_t xattr[2] = {UINT32_MAX, 0};
@@ -513,18 +285,18 @@ static void wrong_lengths(void **state)
     /* Answers for which there is no room. */
     struct fuse_getattr_in in = {0};
     put(f, &in, sizeof in);
-    assert_int_equal(send_as(f, 1, FUSE_GETATTR, id, HEADER + sizeof in, 64), EINVAL);
+    assert_int_equal(send_as(f, 1, FUSE_GETATTR, id, FS_HEADER + sizeof in, 64), EINVAL);
     put_name(f, "fifo");
-    assert_int_equal(send_as(f, 1, FUSE_LOOKUP, 1, HEADER + 5, 16), EINVAL);
+    assert_int_equal(send_as(f, 1, FUSE_LOOKUP, 1, FS_HEADER + 5, 16), EINVAL);
 }
 
 static void no_requests_at_all_break_the_device(void **state)
 {
     static const struct {
         uint32_t len, body, room;
-    } cases[] = {{39, 16, ROOM},         {0, 16, ROOM},  {HEADER + 17, 16, ROOM},
-                 {UINT32_MAX, 16, ROOM}, {HEADER, 0, 0}, {HEADER, 0, 15}};
-    struct fixture *f = *state;
+    } cases[] = {{39, 16, FS_ROOM},         {0, 16, FS_ROOM},  {FS_HEADER + 17, 16, FS_ROOM},
+                 {UINT32_MAX, 16, FS_ROOM}, {FS_HEADER, 0, 0}, {FS_HEADER, 0, 15}};
+    struct fs_client *f = *state;
     char zeros[16] = {0};
     start(f, false);
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -539,7 +311,7 @@ static void no_requests_at_all_break_the_device(void **state)
 
 static void special_files(void **state)
 {
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     uint64_t fh, fifo;
     start(f, false);
     fifo = node(f, 1, "fifo");
@@ -576,7 +348,7 @@ static void readonly_share(void **state)
                  {FUSE_FALLOCATE, 32},
                  {FUSE_RENAME2, 16},
                  {FUSE_COPY_FILE_RANGE, 56}};
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     char zeros[128] = {0};
     uint64_t fh;
     start(f, true);
@@ -598,7 +370,7 @@ static void readonly_share(void **state)
 
 static void folders_are_listed_once_each(void **state)
 {
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     uint64_t fh, offset = 0;
     unsigned seen = 0;
     start(f, false);
@@ -620,20 +392,20 @@ static void folders_are_listed_once_each(void **state)
         }
         plus = !plus;
     }
-    assert_int_equal(seen, MANY);
+    assert_int_equal(seen, FS_MANY);
     assert_int_equal(read_node(f, FUSE_READDIR, 1, fh, 0, 20), EINVAL);
 }
 
 static void too_many_open_files(void **state)
 {
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     uint64_t fh;
     unsigned n = 0;
     start(f, false);
     uint64_t id = node(f, 1, "file");
     while (open_node(f, FUSE_OPEN, id, O_RDONLY, &fh) == 0)
         n++;
-    assert_in_range(n, 32, MAX_FDS);
+    assert_in_range(n, 32, FS_MAX_FDS);
     int spare = dup(0); /* the rest of the machine has descriptors left */
     assert_true(spare >= 0);
     close(spare);
@@ -650,7 +422,7 @@ static void shares_that_are_refused(void **state)
                  {"t", "/dev/null", "Not a directory"},
                  {"", "/tmp", "1 to 36 bytes"},
                  {"a tag that is longer than 36 bytes can be", "/tmp", "1 to 36 bytes"}};
-    struct fixture *f = *state;
+    struct fs_client *f = *state;
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         ERROR_CLEANUP err = NULL;
         struct machine_share share = {.tag = cases[i].tag, .path = cases[i].path};
@@ -663,10 +435,10 @@ static void shares_that_are_refused(void **state)
 int main(void)
 {
     log_init("test", LOG_ERROR);
-    struct rlimit few = {MAX_FDS, MAX_FDS};
+    struct rlimit few = {FS_MAX_FDS, FS_MAX_FDS};
     if (setrlimit(RLIMIT_NOFILE, &few) < 0)
         return 1;
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fs_setup, fs_teardown)
     const struct CMUnitTest tests[] = {
         TEST(configuration),
         TEST(files_are_read_and_written),
