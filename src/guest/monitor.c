@@ -382,10 +382,32 @@ int monitor_run_attached(struct guest *g, int *status, struct error **err)
     return monitor_main(g, true, -1, false, status, err);
 }
 
+static int compare_ints(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+/* Closes every descriptor but the first three and these. */
+static void close_others(int *keep, size_t n)
+{
+    unsigned from = 3;
+    qsort(keep, n, sizeof *keep, compare_ints);
+    for (size_t i = 0; i < n; i++) {
+        if (keep[i] < 3)
+            continue;
+        if ((unsigned)keep[i] > from)
+            close_range(from, (unsigned)keep[i] - 1, 0);
+        from = (unsigned)keep[i] + 1;
+    }
+    close_range(from, ~0u, 0);
+}
+
 /* The monitor keeps nothing of its caller: no terminal, no folder, no stream that somebody waits
  * for the end of. */
-static void leave_caller(struct guest *g)
+static void leave_caller(struct guest *g, int conn)
 {
+    int keep[] = {conn, g->dirfd, g->store->fd, g->store->guests_fd, g->store->names_fd};
+    close_others(keep, sizeof keep / sizeof *keep);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int i = 0; i < 3 && null >= 0; i++)
         dup2(null, i);
@@ -400,7 +422,7 @@ static void leave_caller(struct guest *g)
 
 static void background(struct guest *g, int conn, bool frames)
 {
-    leave_caller(g);
+    leave_caller(g, conn);
     ERROR_CLEANUP err = NULL;
     int status;
     if (monitor_main(g, false, fcntl(conn, F_DUPFD_CLOEXEC, 3), frames, &status, &err) < 0) {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -71,6 +72,9 @@ static int child_setup(const struct spawn *s, int slave, pid_t parent, struct er
     for (int i = 0; i < 3; i++)
         if (fds[i] < 0 || dup2(fds[i], i) < 0)
             return error_set(err, errno, "standard stream %d", i);
+    /* What the caller had open is not the program's; the report's end closes with the exec. */
+    if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+        return error_set(err, errno, "close_range");
     if (s->keep >= 0 && fcntl(s->keep, F_SETFD, 0) < 0)
         return error_set(err, errno, "descriptor %d", s->keep);
     if (s->prepare && s->prepare(s->arg, err) < 0)

@@ -249,6 +249,10 @@ json_object *machine_request(struct workload *w, json_object *request, struct er
         error_set(err, 0, "the machine has no control socket");
         return NULL;
     }
+    /* An answer that came too late for its request is not the next one's. */
+    char late[4096];
+    while (recv(w->control, late, sizeof late, MSG_DONTWAIT) > 0)
+        ;
     json_object *answer = control_call_fd(w->control, json_object_get(request), 2000, err);
     if (!answer)
         error_prefix(err, "the machine");

@@ -112,6 +112,18 @@ test_pause() {
     check "$wall: rm -f of a paused guest" wirt rm -f ticks
 }
 
+# What the caller has open reaches neither the guest nor its monitor: or who waits for its end would
+# wait for ever.
+test_descriptors() {
+    equal "$wall: the caller's descriptors stay out" "" \
+        "$(run --rm "$root" sh -c 'echo x >&7' 7>"$scratch/seven" 2>/dev/null; cat "$scratch/seven")"
+    exec 8> >(cat >"$scratch/eight"; echo end >>"$scratch/eight")
+    run -d --name open "$root" sh -c 'while :; do sleep 0.1; done' >/dev/null
+    exec 8>&-
+    check "$wall: a guest in the background holds nothing open" wait_for 5 grep -q end "$scratch/eight"
+    wirt rm -f open >/dev/null
+}
+
 test_stubborn() {
     local start=$SECONDS
     run -d --name mule "$root" sh -c 'trap "" TERM INT HUP; echo deaf; while :; do :; done' >/dev/null
@@ -186,6 +198,7 @@ test_wall() {
     test_streams
     test_options
     test_background
+    test_descriptors
     test_stubborn
     test_signals
     test_attach
