@@ -45,10 +45,9 @@ static bool op_fetch(struct cpu *cpu, uint64_t pc, struct code_span *out)
         }
         t->code_version = version;
     }
-    uint8_t probe;
     t->fault_signo = SIGSEGV;
     t->fault_code = SEGV_ACCERR;
-    if (!(t->code.prot & PROT_EXEC) || guest_read(&probe, pc, 1)) {
+    if (!(t->code.prot & PROT_EXEC) || guest_strnlen((const char *)pc, 1) < 0) {
         /* not executable, or (then it is a SIGBUS) beyond the end of the mapped file */
         if (t->code.prot & PROT_EXEC) {
             t->fault_signo = SIGBUS;
