@@ -129,6 +129,33 @@ static int read_rlimits(const struct node *n, struct process *p, struct error **
     return 0;
 }
 
+/* sched(7): what a policy needs, so that the field is named and not the call alone. */
+static int check_scheduler(const struct node *n, const struct scheduler *s, struct error **err)
+{
+    struct node priority = node_get(n, "priority"), runtime = node_get(n, "runtime"),
+                deadline = node_get(n, "deadline"), period = node_get(n, "period");
+    bool real_time = s->policy == 1 || s->policy == 2;
+    if (real_time != (s->priority != 0))
+        return node_error(&priority, err,
+                          real_time ? "0; SCHED_FIFO and SCHED_RR take 1 to 99"
+                                    : "only for SCHED_FIFO and SCHED_RR");
+    if (s->policy != 6) {
+        if (s->runtime || s->deadline || s->period)
+            return node_error(&runtime, err, "runtime, deadline, period: only for SCHED_DEADLINE");
+        return 0;
+    }
+    if (s->runtime < 1024 || s->runtime > INT64_MAX)
+        return node_error(&runtime, err, "%llu; SCHED_DEADLINE takes 1024 ns or more",
+                          (unsigned long long)s->runtime);
+    if (s->deadline < s->runtime || s->deadline > INT64_MAX)
+        return node_error(&deadline, err, "%llu is below runtime, %llu",
+                          (unsigned long long)s->deadline, (unsigned long long)s->runtime);
+    if (s->period && (s->period < s->deadline || s->period > INT64_MAX))
+        return node_error(&period, err, "%llu is below deadline, %llu",
+                          (unsigned long long)s->period, (unsigned long long)s->deadline);
+    return 0;
+}
+
 static int read_scheduler(const struct node *n, struct scheduler *s, struct error **err)
 {
     int r = node_object(n, err);
@@ -169,7 +196,7 @@ static int read_scheduler(const struct node *n, struct scheduler *s, struct erro
         s->flags |= v;
     }
     s->present = true;
-    return 0;
+    return check_scheduler(n, s, err);
 }
 
 static int read_ioprio(const struct node *n, struct process *p, struct error **err)
