@@ -23,6 +23,7 @@ run: all guest
 	scripts/demo.sh
 
 check: deps all guest
+	scripts/programs.sh
 	tests/run
 
 bench: all guest

@@ -34,8 +34,8 @@ WIRT_OCI = BUILD / "wirt-oci"
 
 # How much of each kernel: so that native code takes about a tenth of a second.
 SCALE = {"atomics": 80, "bits": 100, "chase": 30, "copy": 40, "crc32": 40, "divide": 60, "fib": 200,
-         "fir": 300, "hashmap": 70, "interp_goto": 60, "interp_switch": 70, "longjmp": 150,
-         "mandelbrot": 60, "matmul": 100, "mixed": 140, "nbody": 60, "qsort": 70, "quicksort": 35,
+         "fir": 80, "hashmap": 70, "interp_goto": 60, "interp_switch": 70, "longjmp": 150,
+         "mandelbrot": 30, "matmul": 50, "mixed": 140, "nbody": 60, "qsort": 70, "quicksort": 35,
          "sha256": 16, "sieve": 40, "spectral": 100, "strings": 70, "virtual": 20}
 
 # What Debian's programs do: name, arguments below the root file system, standard input.

@@ -27,7 +27,7 @@ start=$(date +%s%N)
 sleep 4
 used=$((($(stat_of busy .cpu_us) - used)))
 wall=$((($(date +%s%N) - start) / 1000))
-within "then three fifths, percent" "$((used * 100 / wall))" 35 68
+within "then three fifths, percent" "$((used * 100 / wall))" 27 68
 check "paused" wirt pause busy
 used=$(stat_of busy .cpu_us)
 sleep 1
