@@ -48,6 +48,7 @@ struct exec {
     struct thread *thread;
     struct host_path file; /* what is to be run */
     char by_fd[PATH_MAX + 32];
+    bool by_name; /* the guest's own path names the file, without a directory descriptor */
     struct shebang scripts[SCRIPT_DEPTH];
     size_t n_scripts;
     enum program_kind kind;
@@ -195,7 +196,8 @@ static long find_file(struct exec *x, int dirfd, uint64_t path, int flags)
         return -EFAULT;
     if (!first && !(flags & AT_EMPTY_PATH))
         return -ENOENT;
-    if (first == '/' || dirfd == AT_FDCWD) {
+    x->by_name = first == '/' || dirfd == AT_FDCWD;
+    if (x->by_name) {
         path_resolve(x->thread, path, !(flags & AT_SYMLINK_NOFOLLOW), &x->file);
         long n = guest_strnlen((const char *)path, PATH_MAX);
         if (n < 0 || n >= PATH_MAX)
@@ -242,8 +244,7 @@ static long exec_found(struct exec *x, int dirfd, uint64_t path, uint64_t argv, 
     char native[PATH_MAX]; /* the file itself, before #! lines are followed */
     if (snprintf(native, sizeof native, "%s", x->file.path) >= (int)sizeof native)
         return -ENAMETOOLONG;
-    bool by_name = x->file.path != x->by_fd && (dirfd == AT_FDCWD || *(const char *)path == '/');
-    r = find_program(x, by_name ? (const char *)path : native);
+    r = find_program(x, x->by_name ? (const char *)path : native);
     if (r)
         return r;
     signal_before_exec(t);
