@@ -59,6 +59,16 @@ equal "a read-only root stays as it was" no "$([ -e "$small/x" ] && echo yes || 
 equal "a read-only folder too" "no yes" \
     "$([ -e "$share/x" ] && echo yes || echo no) $([ -e "$share/large" ] && echo yes || echo no)"
 
+contains "a kernel without virtiofs" "must have CONFIG_VIRTIO_FS" \
+    "$(run --append initcall_blacklist=virtio_fs_init "$small" sh)"
+
+# Far fewer descriptors than files: sums of all of them, twice, by two harts at once.
+wanted=$(cd "$root/usr/lib/python3.13" && find . -name '*.py' -type f -exec cat {} + | sha256sum | cut -d' ' -f1)
+said=$(ulimit -n 800 && run --cpus 2 --read-only -w /usr/lib/python3.13 "$root" sh -c '
+    sums() { find . -name "*.py" -type f -exec cat {} + | sha256sum | cut -d" " -f1; }
+    sums >/run/one & sums >/run/two; wait; cat /run/one /run/two')
+equal "more files than descriptors" "$wanted $wanted" "$(echo $said)"
+
 contains "-v with a file is refused" "must be a folder" "$(run -v "$scratch/hosts:/x" "$small" sh)"
 contains "-v without a folder is refused" "No such file" "$(run -v "$scratch/nothing:/x" "$small" sh)"
 finish
