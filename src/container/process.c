@@ -76,7 +76,11 @@ int process_set_session(const struct process *p, bool keep_keyring, struct error
         struct sched_attributes a = {sizeof a,    s->policy,  s->flags,    s->nice,
                                      s->priority, s->runtime, s->deadline, s->period};
         if (syscall(SYS_sched_setattr, 0, &a, 0) < 0)
-            return error_set(err, errno, "process.scheduler");
+            return error_set(err, errno, "process.scheduler%s",
+                             errno == EPERM && s->priority
+                                 ? " (a cgroup v1 group has no real-time share until "
+                                   "linux.resources.cpu.realtimeRuntime gives it one)"
+                                 : "");
     }
     if (p->ioprio >= 0 && syscall(SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, p->ioprio) < 0)
         return error_set(err, errno, "process.ioPriority");
