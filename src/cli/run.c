@@ -50,7 +50,7 @@ static const struct cli_option options[] = {
     {"rm", 0, NULL, OPT_RM, "remove the guest when it ends"},
     {"name", 0, "NAME", OPT_NAME, "the guest's name"},
     {"hostname", 0, "NAME", OPT_HOSTNAME, "the guest's host name"},
-    {"network", 0, "NET", OPT_NETWORK, "none, host, or nat (a machine's)"},
+    {"network", 0, "NET", OPT_NETWORK, "none, host, or a machine's: nat, nat:host-loopback"},
     {"publish", 'p', "[IP:]HOST:GUEST[/udp]", 'p', "let a port of the host lead into a machine"},
     {"platform", 0, "PLATFORM", OPT_PLATFORM, "insist on linux/amd64 or linux/riscv64"},
     {"read-only", 0, NULL, OPT_READ_ONLY, "the root file system cannot be written to"},

@@ -22,7 +22,8 @@ static const char usage[] =
     "usage: wirt-machine --config FILE [--control FD]\n"
     "Runs the machine that FILE, a JSON object, describes; `wirt run --as machine` writes it.\n"
     "Members: kernel, initrd, append, firmware, memory (bytes), harts, disks [{path, readonly}],\n"
-    "shares [{tag, path, readonly}], network, forwards [{hostAddress, hostPort, guestPort, udp}],\n"
+    "shares [{tag, path, readonly}], network, hostLoopback, forwards [{hostAddress, hostPort, "
+    "guestPort, udp}],\n"
     "hostname, interpret, stats, trace.\n"
     "FD is a connected stream socket for requests.\n";
 
@@ -87,6 +88,7 @@ static int run(json_object *o, int control)
         .shares = shares,
         .n_shares = shares_from_json(json_get_arr(o, "shares"), shares),
         .network = json_get_bool(o, "network", false),
+        .host_loopback = json_get_bool(o, "hostLoopback", false),
         .forwards = forwards,
         .n_forwards = forwards_from_json(json_get_arr(o, "forwards"), forwards),
         .hostname = json_get_str(o, "hostname", NULL),

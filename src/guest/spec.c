@@ -6,7 +6,7 @@
 #include "base/str.h"
 
 static const char *const wall_names[] = {"auto", "container", "process", "machine"};
-static const char *const network_names[] = {"default", "none", "host", "nat"};
+static const char *const network_names[] = {"default", "none", "host", "nat", "nat:host-loopback"};
 
 const char *wall_name(enum wall_kind w)
 {
@@ -31,13 +31,13 @@ const char *network_name(enum network_kind n)
 
 int network_parse(const char *s, enum network_kind *n, struct error **err)
 {
-    for (int i = NETWORK_DEFAULT; i <= NETWORK_NAT; i++) {
+    for (int i = NETWORK_DEFAULT; i <= NETWORK_NAT_LOOPBACK; i++) {
         if (!strcmp(s, network_names[i])) {
             *n = (enum network_kind)i;
             return 0;
         }
     }
-    return error_set(err, 0, "'%s' is not a network: none, host or nat", s);
+    return error_set(err, 0, "'%s' is not a network: none, host, nat or nat:host-loopback", s);
 }
 
 json_object *spec_to_json(const struct guest_spec *s)

@@ -21,6 +21,7 @@ enum network_kind {
     NETWORK_NONE,
     NETWORK_HOST,
     NETWORK_NAT,
+    NETWORK_NAT_LOOPBACK, /* NAT, and the router's address is the host's loopback */
 };
 
 struct guest_limits {

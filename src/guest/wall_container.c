@@ -20,7 +20,7 @@ static int check(struct guest_spec *s, struct error **err)
 {
     if (!s->rootfs && !s->program)
         return error_set(err, 0, "a container needs a root file system");
-    if (s->network == NETWORK_NAT)
+    if (s->network >= NETWORK_NAT)
         return error_set(err, 0, "--network nat: a container has the host's network or none");
     if (s->n_ports && s->network != NETWORK_HOST)
         return error_set(err, 0,

@@ -15,7 +15,7 @@
 
 static int check(struct guest_spec *s, struct error **err)
 {
-    if (s->network == NETWORK_NAT)
+    if (s->network >= NETWORK_NAT)
         return error_set(err, 0, "--network nat: a process has the host's network or none");
     if (s->n_ports)
         return error_set(err, 0, "-p: a process has the host's ports; nothing is to be published");

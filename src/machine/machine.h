@@ -37,7 +37,8 @@ struct machine_config {
     unsigned n_disks;
     const struct machine_share *shares;
     unsigned n_shares;
-    bool network; /* user-mode NAT */
+    bool network;       /* user-mode NAT */
+    bool host_loopback; /* its router address leads to services on the host's loopback */
     const struct machine_forward *forwards;
     unsigned n_forwards;
     const char *hostname;

@@ -43,6 +43,20 @@ said=$(run --rm -m 256m "$root" sh -c 'busybox grep MemTotal /proc/meminfo' </de
 within "-m is its memory, in KiB" "${said:-0}" 150000 262144
 equal "nothing is left after --rm" "" "$(left_over)"
 
+# The host's own services are out of reach, unless asked for.
+mkdir "$scratch/served"
+echo "a service of the host" >"$scratch/served/page"
+python3 -u -m http.server --bind 127.0.0.1 --directory "$scratch/served" 0 >"$scratch/server" 2>&1 &
+server=$!
+wait_for 20 grep -q port "$scratch/server"
+port=$(sed -n 's/.*port \([0-9]*\).*/\1/p' "$scratch/server")
+ask='busybox wget -T 5 -q -O - http://10.0.2.2:'$port/page
+equal "nat:host-loopback reaches a service on the host" "a service of the host" \
+    "$(run --rm --network nat:host-loopback "$root" sh -c "$ask" </dev/null 2>/dev/null | tr -d '\r')"
+equal "by default it is out of reach" "refused" \
+    "$(run --rm "$root" sh -c "$ask 2>/dev/null || echo refused" </dev/null 2>/dev/null | tr -d '\r')"
+kill "$server"
+
 # In the background.
 wirt run -d --as machine --name m "$root" sh -c 'i=0; while :; do echo beat $i; i=$((i+1)); sleep 0.2; done' >/dev/null
 check "-d and logs" wait_for 60 logged m "beat 1"

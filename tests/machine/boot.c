@@ -132,7 +132,7 @@ static int parse(int argc, char **argv, struct machine_config *c, struct error *
             if (add_forward(c, optarg, err) < 0)
                 return -1;
             break;
-        case OPT_NETWORK: c->network = true; break;
+        case OPT_NETWORK: c->network = c->host_loopback = true; break;
         case OPT_INTERPRET: c->interpret = true; break;
         case OPT_TRACE: c->trace = optarg; break;
         case OPT_CONTROL: c->control = atoi(optarg); break;

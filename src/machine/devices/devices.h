@@ -81,9 +81,9 @@ int virtio_fs_create(struct pci_host *host, struct slat *slat, const struct mach
 int virtio_rng_create(struct pci_host *host, struct loop *loop, struct slat *slat,
                       struct error **err);
 
-/* A network card on a user-mode network of its own: address by DHCP 10.0.2.15, router (and the
- * host's loopback) 10.0.2.2, DNS 10.0.2.3; with the config's hostname and forwards. It takes the
- * loop's idle function. */
+/* A network card on a user-mode network of its own: address by DHCP 10.0.2.15, router 10.0.2.2
+ * (which is the host's loopback if the config says so), DNS 10.0.2.3; with the config's hostname
+ * and forwards. It takes the loop's idle function. */
 int virtio_net_create(struct pci_host *host, struct loop *loop, struct slat *slat,
                       const struct machine_config *config, struct error **err);
 

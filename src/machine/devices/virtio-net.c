@@ -340,6 +340,7 @@ static int start_slirp(struct net *n, const struct machine_config *config, struc
         .vdhcp_start = address(NET_GUEST),
         .vnameserver = address(NET_DNS),
         .vhostname = config->hostname,
+        .disable_host_loopback = !config->host_loopback,
     };
     n->slirp = slirp_new(&c, &callbacks, n);
     if (!n->slirp)
