@@ -202,19 +202,29 @@ static void check_request(struct emit *m, uint64_t target)
     c->target = target;
 }
 
+static void branch_link(struct emit *m, enum cc cc, uint64_t target)
+{
+    struct cold *c = add_cold(m, COLD_LINK);
+    align_site(m, 2); /* nops leave the flags alone */
+    c->site = jcc_rel(&m->a, cc);
+    c->target = target;
+}
+
 static void emit_branch(struct emit *m, unsigned n)
 {
     const struct ir_insn *i = &m->ir->insn[n];
     uint64_t target = (uint64_t)i->imm;
-    enum cc cc = emit_compare(m, n);
     bool backward = target <= guest_pc(m, n);
-    if (!backward && may_link(m, target)) {
-        struct cold *c = add_cold(m, COLD_LINK);
-        align_site(m, 2); /* nops leave the flags alone */
-        c->site = jcc_rel(&m->a, cc);
-        c->target = target;
+    enum cc cc;
+    bool compared = emit_compared(m, n, &cc);
+    if (may_link(m, target) && !(backward && compared)) {
+        if (backward) /* with a request the branch is left undone */
+            check_request(m, guest_pc(m, n));
+        branch_link(m, compared ? cc : emit_compare(m, n), target);
         return;
     }
+    if (!compared)
+        cc = emit_compare(m, n);
     /* the temporaries are not needed on the way out, but are on the way on: jump_out uses rax, rcx
      */
     uint8_t *skip = jcc_rel(&m->a, (enum cc)(cc ^ 1));
