@@ -115,8 +115,9 @@ void load_argument(struct emit *m, enum reg r, unsigned v);
 uint32_t live_temps(const struct emit *m); /* mask as in cold.live; less what the instruction itself
                                               needs no more */
 
-/* emit_int.c, emit_mem.c, emit_float.c, emit_control.c */
+/* emit_int.c, emit_bits.c, emit_mem.c, emit_float.c, emit_control.c */
 void emit_integer(struct emit *m, unsigned i);
+void emit_bits(struct emit *m, unsigned i);
 void emit_memory(struct emit *m, unsigned i);
 void emit_float(struct emit *m, unsigned i);
 void emit_get_flags(struct emit *m, unsigned i);
