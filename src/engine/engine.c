@@ -60,6 +60,8 @@ int engine_attach(struct engine *e, struct cpu *cpu, struct error **err)
         return -1;
     }
     cpu->p.guest_mxcsr = MXCSR_DEFAULT;
+    if (e->cpus)
+        engine_set_parallel(e);
     pthread_mutex_lock(&e->lock);
     cpu->p.next = e->cpus;
     e->cpus = cpu;
@@ -151,6 +153,17 @@ void engine_flush(struct engine *e)
 {
     pthread_mutex_lock(&e->lock);
     flush_locked(e, NULL);
+    pthread_mutex_unlock(&e->lock);
+}
+
+void engine_set_parallel(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    if (!e->parallel) {
+        e->parallel = true;
+        if (e->blocks.n)
+            flush_locked(e, NULL);
+    }
     pthread_mutex_unlock(&e->lock);
 }
 

@@ -98,6 +98,10 @@ void engine_free(struct engine *e); /* no cpu may be attached */
 int engine_attach(struct engine *e, struct cpu *cpu, struct error **err);
 void engine_detach(struct cpu *cpu);
 
+/* Guest memory is shared with another process from now on: atomics must be the host's. (A second
+ * cpu makes them so by itself; until then they need not be.) Not from a handler. */
+void engine_set_parallel(struct engine *e);
+
 /* Runs guest code from cpu->pc until something needs the wall. All guest state is in *cpu on
  * return. */
 enum engine_exit engine_run(struct cpu *cpu);

@@ -34,6 +34,7 @@ struct engine {
     unsigned
         host; /* enum host_feature: what emitted code uses; detected, tests set it themselves */
     bool flushing;
+    bool parallel;        /* others may use guest memory while a cpu runs: atomics must be atomic */
     pthread_mutex_t lock; /* guards all below; never held while an engine_ops function runs */
     struct code_cache cache;
     struct block_table blocks;

@@ -221,6 +221,15 @@ static void code_changed(struct process *p, bool had_exec, uint64_t start, uint6
         engine_invalidate(p->engine, start, len, false);
 }
 
+/* Memory that is shared with other processes came into being with access prot. Read-only, it only
+ * matters if that changes. */
+static void note_shared(struct process *p, int prot)
+{
+    atomic_store(&p->space.shared, true);
+    if (prot & PROT_WRITE)
+        engine_set_parallel(p->engine);
+}
+
 long space_mmap(struct process *p, uint64_t addr, uint64_t len, int prot, int flags, int fd,
                 uint64_t offset)
 {
@@ -256,6 +265,8 @@ long space_mmap(struct process *p, uint64_t addr, uint64_t len, int prot, int fl
     else if (replace) /* what was claimed and was not the guest's before goes back */
         each_gap(s, addr, addr + size, release);
     pthread_mutex_unlock(&s->lock);
+    if (r >= 0 && (flags & MAP_TYPE) != MAP_PRIVATE)
+        note_shared(p, prot);
     code_changed(p, had_exec, addr, size);
     return r;
 }
@@ -293,6 +304,8 @@ long space_mprotect(struct process *p, uint64_t addr, uint64_t len, int prot)
         return -ENOMEM;
     if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP))
         return -EINVAL;
+    if ((prot & PROT_WRITE) && atomic_load(&s->shared))
+        engine_set_parallel(p->engine);
     uint64_t end = addr + page_up(len);
     pthread_mutex_lock(&s->lock);
     if ((prot & PROT_GROWSDOWN) && addr >= p->stack_lo && addr < p->stack_hi)
@@ -443,6 +456,8 @@ long space_shmat(struct process *p, int id, uint64_t addr, int flags)
             each_gap(s, addr, addr + size, release);
     }
     pthread_mutex_unlock(&s->lock);
+    if (r >= 0)
+        note_shared(p, flags & SHM_RDONLY ? PROT_READ : PROT_WRITE);
     code_changed(p, had_exec, addr, size);
     return r;
 }

@@ -34,7 +34,8 @@ struct space {
     pthread_mutex_t lock;
     struct mapping *maps; /* sorted by address, not overlapping */
     size_t n, cap;
-    atomic_ulong version;                /* changes with every change of maps */
+    atomic_ulong version; /* changes with every change of maps */
+    atomic_bool shared;   /* a mapping that other processes may write exists, or did */
     uint64_t brk_start, brk, brk_mapped; /* brk_mapped: page end of what is mapped for it */
 };
 

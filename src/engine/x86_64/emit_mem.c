@@ -261,6 +261,13 @@ static void locate_atomic(struct emit *m, const struct ir_insn *i, enum reg x, e
     }
 }
 
+/* Makes the next instruction atomic, when anybody else could see it halfway. */
+static void lock(struct emit *m)
+{
+    if (m->e->parallel)
+        put8(&m->a, 0xf0);
+}
+
 /* amoadd and amoswap are instructions of the host; so are and, or, xor when nobody wants the old
  * value. */
 static void emit_amo(struct emit *m, unsigned n)
@@ -287,14 +294,20 @@ static void emit_amo(struct emit *m, unsigned n)
     bool w = i.size == 8;
     add_point(m, a->p, i.gi);
     if (plain) {
-        put8(a, 0xf0); /* lock */
+        lock(m);
         op_rm(a, w, (unsigned)in_place[i.reg] * 8 + 1, y, mem_at(t, 0));
     } else {
         mov_rr(a, t2, y);
         add_point(m, a->p, i.gi);
-        if (i.reg == AMO_ADD)
-            put8(a, 0xf0);
-        op_rm(a, w, i.reg == AMO_ADD ? 0x0fc1 : 0x87, t2, mem_at(t, 0)); /* xadd, xchg */
+        if (i.reg == AMO_ADD) {
+            lock(m);
+            op_rm(a, w, 0x0fc1, t2, mem_at(t, 0)); /* xadd */
+        } else if (m->e->parallel) {
+            op_rm(a, w, 0x87, t2, mem_at(t, 0)); /* xchg, which locks by itself */
+        } else {
+            op_rm(a, w, 0x8b, t2, mem_at(t, 0));
+            op_rm(a, w, 0x89, y, mem_at(t, 0));
+        }
         if (d >= 0 && w)
             mov_rr(a, (enum reg)d, t2);
         else if (d >= 0)
@@ -338,7 +351,7 @@ static void emit_sc(struct emit *m, unsigned n)
     alu_rm(a, true, ALU_CMP, x, CPU(res_addr));
     uint8_t *fail = jcc_short(a, CC_NE);
     add_point(m, a->p, i.gi);
-    put8(a, 0xf0);
+    lock(m);
     op_rm(a, i.size == 8, 0x0fb1, y, mem_at(t, 0)); /* cmpxchg */
     set_short(a, fail);
     setcc(a, CC_NE, d);
