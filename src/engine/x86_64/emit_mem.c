@@ -306,6 +306,7 @@ static void emit_amo(struct emit *m, unsigned n)
             op_rm(a, w, 0x87, t2, mem_at(t, 0)); /* xchg, which locks by itself */
         } else {
             op_rm(a, w, 0x8b, t2, mem_at(t, 0));
+            add_point(m, a->p, i.gi); /* memory that may be read but not written */
             op_rm(a, w, 0x89, y, mem_at(t, 0));
         }
         if (d >= 0 && w)
