@@ -215,9 +215,11 @@ void init_main(const struct init *a)
     struct error *err = NULL;
     restore_signals();
     init_steps(a, &out, &err);
+    /* What `start` reads: the errno value, a space, the message. */
+    AUTO_FREE char *text = xasprintf("%d %s", error_code(err), error_text(err));
     if (out == a->sock)
         sync_send_error(a->sock, err);
-    else if (out >= 0 && write_all(out, error_text(err), strlen(error_text(err))) < 0)
+    else if (out >= 0 && write_all(out, text, strlen(text)) < 0)
         _exit(126);
     /* 127: not found, 126: not executable, as a shell has it. */
     _exit(error_code(err) == ENOENT ? 127 : 126);

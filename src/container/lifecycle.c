@@ -92,6 +92,17 @@ static struct json_object *config_with_hooks(struct state *s, enum hook_kind kin
 
 /* ---- start ---- */
 
+/* What the process said of why it did not execute the command: "ERRNO MESSAGE". */
+static int its_report(const char *text, struct error **err)
+{
+    char *message;
+    long code = strtol(text, &message, 10);
+    error_set(err, 0, "%s", *message == ' ' ? message + 1 : message);
+    if (err && *err)
+        (*err)->code = code > 0 && code < 4096 ? (int)code : 0;
+    return -1;
+}
+
 /* Lets the process go on, and waits until it has executed the command. */
 static int release(struct state *s, struct error **err)
 {
@@ -118,7 +129,7 @@ static int release(struct state *s, struct error **err)
     }
     if (unlinkat(s->dirfd, EXEC_FIFO, 0) < 0)
         return error_set(err, errno, "remove %s", EXEC_FIFO);
-    return text.len ? error_set(err, 0, "%s", text.data) : 0;
+    return text.len ? its_report(text.data, err) : 0;
 }
 
 int container_start(const char *root, const char *id, struct error **err)

@@ -29,6 +29,17 @@ equal "a program alone in a container" "$("$build/programs/native/fib" | tail -n
 equal "a riscv64 program alone in a container" "0" \
     "$(wirt run --rm --as container "$build/programs/riscv64/hello" >/dev/null; echo $?)"
 
+# Commands that are there and cannot be executed, which only the kernel knows.
+mkdir -p "$scratch/small/bin"
+printf '#!/no/such/interpreter\n' >"$scratch/small/bin/script"
+printf 'neither\n' >"$scratch/small/bin/text"
+chmod +x "$scratch"/small/bin/*
+wirt run --rm "$scratch/small" script 2>"$scratch/said"
+equal "a script without its interpreter" 127 $?
+wirt run --rm "$scratch/small" text 2>>"$scratch/said"
+equal "a text as a command" 126 $?
+contains "and why" "Exec format error" "$(cat "$scratch/said")"
+
 equal "--read-only" "no" \
     "$(wirt run --rm --read-only "$guest/rootfs-native" sh -c 'echo x 2>/dev/null >/new && echo yes || echo no' 2>/dev/null)"
 finish
