@@ -309,6 +309,7 @@ set grid y
 set logscale y 2
 set ylabel '{ylabel}'
 set key top left
+set rmargin 6
 plot {bars}
 """
         subprocess.run(["gnuplot"], input=script.encode(), check=True)
