@@ -40,7 +40,12 @@ test_options() {
     equal "$wall: -e passes on" "there" "$(PASSED=there run --rm -e PASSED "$root" sh -c 'echo $PASSED')"
     equal "$wall: the caller's environment stays out" "" "$(SECRET=1 run --rm "$root" sh -c 'echo $SECRET')"
     equal "$wall: -w" "/tmp" "$(run --rm -w /tmp "$root" sh -c 'pwd -P' | sed 's,.*/tmp,/tmp,')"
-    equal "$wall: -u" "65534:65534" "$(run --rm -u 65534:65534 "$root" sh -c 'echo $(id -u):$(id -g)')"
+    # A process shares the host's paths: the user must be able to reach the root file system.
+    if [ "$wall" = process ] && ! setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$root"; then
+        skip "$wall: -u" "user 65534 cannot reach $root"
+    else
+        equal "$wall: -u" "65534:65534" "$(run --rm -u 65534:65534 "$root" sh -c 'echo $(id -u):$(id -g)')"
+    fi
     equal "$wall: --hostname" "guesthouse" "$(run --rm --hostname guesthouse "$root" uname -n)"
     mkdir -p "$scratch/volume"
     echo shared >"$scratch/volume/file"
