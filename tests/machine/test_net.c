@@ -189,7 +189,7 @@ static void datagram_to_the_host(void **state)
     int s = bound_socket(&port);
     uint8_t frame[512];
     char buf[16];
-    start(f, &(struct machine_config){.network = true});
+    start(f, &(struct machine_config){.network = true, .host_loopback = true});
     arp_request(f, (const uint8_t[]){10, 0, 2, 2});
     uint32_t len = udp_frame(frame, 0x0a00020f, 4000, 0x0a000202, port, "ping", 4);
     send_frame(f, frame, len);
@@ -249,7 +249,7 @@ static void forward_of_a_taken_port_is_refused(void **state)
 static void bad_frames(void **state)
 {
     struct fixture *f = *state;
-    start(f, &(struct machine_config){.network = true});
+    start(f, &(struct machine_config){.network = true, .host_loopback = true});
     uint8_t junk[1024];
     memset(junk, 0xff, sizeof junk);
     for (uint32_t len = 1; len < sizeof junk; len += 37)
