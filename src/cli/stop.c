@@ -9,7 +9,7 @@ static const struct cli_option options[] = {
 };
 static const struct cli_usage usage = {
     "stop [OPTIONS] GUEST...",
-    "Asks guests to end (SIGTERM; a machine: the power button), and kills them when they do not.",
+    "Asks guests to end (SIGTERM), and kills them when they do not; a machine is ended at once.",
     options,
 };
 
