@@ -253,7 +253,11 @@ int process_execute(const struct process *p, const char *file, const struct secc
         return error_set(err, errno, "keep capabilities");
     if (close_range((unsigned)(3 + preserve_fds), ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         return error_set(err, errno, "close_range");
-    signal(SIGPIPE, SIG_DFL);
+    /* What our caller ignores (a shell's background job: SIGINT; nohup: SIGHUP) is not the
+     * container's. */
+    for (int sig = 1; sig < NSIG; sig++)
+        if (sig != SIGKILL && sig != SIGSTOP)
+            signal(sig, SIG_DFL);
     if (p->no_new_privileges && load_filter(f, l, err) < 0)
         return -1;
     execve(file, (char *const *)p->args, (char *const *)env);

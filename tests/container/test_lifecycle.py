@@ -291,6 +291,7 @@ def test_terminal_in_foreground():
     b.write()
     pid, fd = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell's background jobs have it
         os.execv(OCI, [OCI, "--root", ROOT, "run", "--bundle", b.dir, b.id])
     read_until(fd, b"ready")
     os.write(fd, b"\x03")
