@@ -43,6 +43,10 @@ said=$(run --rm -m 256m "$root" sh -c 'busybox grep MemTotal /proc/meminfo' </de
 within "-m is its memory, in KiB" "${said:-0}" 150000 262144
 equal "nothing is left after --rm" "" "$(left_over)"
 
+contains "a shell on the console gets piped input from its first byte" "sum 42" \
+    "$(printf 'echo sum $((40+2))\npoweroff -f\n' | run --rm -i --kernel "$guest/vmlinux" \
+        --initrd "$guest/initramfs.cpio.gz" --append "console=ttyS0 quiet" 2>&1)"
+
 # The host's own services are out of reach, unless asked for.
 mkdir "$scratch/served"
 echo "a service of the host" >"$scratch/served/page"

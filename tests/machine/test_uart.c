@@ -289,6 +289,25 @@ static void typed_ahead(void **state)
     assert_memory_equal(line, "root\n", 5);
 }
 
+/* Linux' order: the receive interrupt is enabled first, the FIFOs after it. */
+static void fifos_enabled_last(void **state)
+{
+    struct fixture *f = *state;
+    start(f, f->in[0], f->out[1]);
+    assert_int_equal(write(f->in[1], "root\n", 5), 5);
+    usleep(50000);
+    wr(f, IIR, 0);
+    wr(f, IER, 5);
+    assert_int_equal(rd(f, LSR) & 1, 1);
+    wr(f, IIR, 1);
+    char line[5];
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(rd(f, LSR) & 1, 1);
+        line[i] = (char)rd(f, DATA);
+    }
+    assert_memory_equal(line, "root\n", 5);
+}
+
 static void polling_reader(void **state)
 {
     struct fixture *f = *state;
@@ -363,6 +382,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(broken_reader_does_not_stop_the_guest, setup, teardown),
         cmocka_unit_test_setup_teardown(receive_interrupt, setup, teardown),
         cmocka_unit_test_setup_teardown(typed_ahead, setup, teardown),
+        cmocka_unit_test_setup_teardown(fifos_enabled_last, setup, teardown),
         cmocka_unit_test_setup_teardown(polling_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(long_input, setup, teardown),
         cmocka_unit_test_setup_teardown(debug_console, setup, teardown),

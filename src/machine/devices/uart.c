@@ -257,10 +257,27 @@ static void transmit(struct uart *u, uint8_t byte)
     u->tx_pending = tx_ready(u);
 }
 
+/* Turning the FIFOs on or off empties them. Linux does that after it has enabled the receive
+ * interrupt; on a line, nobody would have typed yet, but a pipe has: its bytes wait for the FIFO of
+ * the new depth. */
+static void take_back(struct uart *u)
+{
+    while (u->fifo.len && u->input.len < u->input.size) {
+        uint8_t byte = u->fifo.data[(u->fifo.start + u->fifo.len - 1) % u->fifo.size];
+        u->fifo.len--;
+        u->input.start = (u->input.start + u->input.size - 1) % u->input.size;
+        u->input.data[u->input.start] = byte;
+        u->input.len++;
+    }
+    u->fifo.len = 0;
+}
+
 static void write_fcr(struct uart *u, uint8_t value)
 {
-    if ((value ^ u->fcr) & FCR_ENABLE || value & FCR_CLEAR_RX)
+    if (value & FCR_CLEAR_RX || u->mcr & MCR_LOOP)
         u->fifo.len = 0;
+    else if ((value ^ u->fcr) & FCR_ENABLE)
+        take_back(u);
     if (value & FCR_CLEAR_TX)
         u->tx_pending = tx_ready(u); /* what was sent is on the line already */
     u->fcr = value & FCR_ENABLE ? value & (FCR_ENABLE | 0xc0) : 0;
