@@ -39,7 +39,8 @@ fuzz:
 	scripts/fuzz.sh
 
 install: all
-	meson install -C $(BUILD) --no-rebuild
+	meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
+	meson install -C $(BUILD)
 
 deps:
 	scripts/deps.sh build guest test
