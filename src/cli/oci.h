@@ -38,6 +38,9 @@ int oci_usage(const char *verb, const char *fmt, ...) __attribute__((format(prin
 const char *oci_one_id(int argc, char **argv);
 /* A signal by number, NAME or SIGNAME; -1: none such. */
 int oci_signal(const char *s);
+/* The number of descriptors that --preserve-fds names; 0, or the exit status after saying what is
+ * wrong. */
+int oci_preserve_fds(const char *verb, const char *arg, int *out);
 /* Refuses what getopt_long found to be no option of the verb. */
 int oci_bad_option(const char *verb, char **argv);
 

@@ -56,8 +56,6 @@ static int parse(int argc, char **argv, struct exec_options *o, struct lists *l)
     };
     int c;
     while ((c = getopt_long(argc, argv, "+:p:dtu:e:c:", options, NULL)) != -1) {
-        struct error *err = NULL;
-        uint64_t n;
         switch (c) {
         case 'p': l->process_file = optarg; break;
         case 'd': o->detach = true; break;
@@ -70,11 +68,8 @@ static int parse(int argc, char **argv, struct exec_options *o, struct lists *l)
         case OPT_CONSOLE: o->console_socket = optarg; break;
         case OPT_PID_FILE: o->pid_file = optarg; break;
         case OPT_PRESERVE:
-            if (parse_u64(optarg, "--preserve-fds", &n, &err) < 0)
-                return oci_fail(&err);
-            if (n > 65536)
-                return oci_usage(argv[0], "--preserve-fds: %s are too many", optarg);
-            o->preserve_fds = (int)n;
+            if (oci_preserve_fds(argv[0], optarg, &o->preserve_fds))
+                return 1;
             break;
         case OPT_NNP: o->no_new_privileges = true; break;
         case OPT_APPARMOR: o->apparmor = optarg; break;

@@ -34,8 +34,6 @@ static int parse(int argc, char **argv, struct container_options *o)
     };
     int c;
     while ((c = getopt_long(argc, argv, "+:b:f:d", options, NULL)) != -1) {
-        struct error *err = NULL;
-        uint64_t n;
         switch (c) {
         case 'b': o->bundle = optarg; break;
         case 'f': o->config = optarg; break;
@@ -43,11 +41,8 @@ static int parse(int argc, char **argv, struct container_options *o)
         case OPT_CONSOLE: o->console_socket = optarg; break;
         case OPT_PID_FILE: o->pid_file = optarg; break;
         case OPT_PRESERVE:
-            if (parse_u64(optarg, "--preserve-fds", &n, &err) < 0)
-                return oci_fail(&err);
-            if (n > 65536)
-                return oci_usage(argv[0], "--preserve-fds: %s are too many", optarg);
-            o->preserve_fds = (int)n;
+            if (oci_preserve_fds(argv[0], optarg, &o->preserve_fds))
+                return 1;
             break;
         case OPT_NO_PIVOT: o->no_pivot = true; break;
         case OPT_NO_KEYRING: o->no_new_keyring = true; break;

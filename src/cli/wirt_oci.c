@@ -104,6 +104,18 @@ const char *oci_one_id(int argc, char **argv)
     return NULL;
 }
 
+int oci_preserve_fds(const char *verb, const char *arg, int *out)
+{
+    ERROR_CLEANUP err = NULL;
+    uint64_t n;
+    if (parse_u64(arg, "--preserve-fds", &n, &err) < 0)
+        return oci_fail(&err);
+    if (n > 65536)
+        return oci_usage(verb, "--preserve-fds: %s are too many", arg);
+    *out = (int)n;
+    return 0;
+}
+
 int oci_bad_option(const char *verb, char **argv)
 {
     /* With '+' and ':' in the option string getopt says nothing itself. */

@@ -103,12 +103,6 @@ void engine_forget_returns(struct cpu *cpu)
     shadow_reset_all(cpu);
 }
 
-void engine_flush_jumps(struct cpu *cpu)
-{
-    jump_cache_flush(cpu->jumps);
-    shadow_reset_all(cpu);
-}
-
 /* Empties the whole cache. Called and left with the lock held, by a cpu (self) that is not in
  * translated code, or by nobody. The lock is dropped while waiting: a cpu on its way out may need
  * it, in a handler that invalidates. */

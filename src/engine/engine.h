@@ -113,7 +113,6 @@ void engine_request_exit(struct cpu *cpu);
 /* The cpu's own thread: the translation context, or part of it, changed. */
 void engine_set_context(struct cpu *cpu, struct tlb *tlb, struct jump_cache *jumps);
 void engine_forget_returns(struct cpu *cpu); /* return addresses may mean other code now */
-void engine_flush_jumps(struct cpu *cpu); /* virtual -> physical mapping of code may have changed */
 
 /* After cpu->frm, fflags or mode changed from outside translated code (signal return, a debugger,
  * CSR writes). */

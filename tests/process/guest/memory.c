@@ -208,6 +208,28 @@ static void test_nested_function(void)
     CHECK("code on the stack", apply(add, 5) == 15);
 }
 
+__attribute__((noinline)) static void count(volatile unsigned *counter, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+/* A translator may do without the host's lock prefix while nobody else can look: not any longer
+ * once memory is shared, in code that was translated before that either. */
+static void test_shared_counter(void)
+{
+    const unsigned n = 3000000;
+    unsigned alone = 0;
+    count(&alone, n);
+    unsigned *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid = fork();
+    count(shared, n);
+    if (pid == 0)
+        _exit(0);
+    waitpid(pid, NULL, 0);
+    CHECK("two processes count together", alone == n && *shared == 2 * n);
+}
+
 int main(void)
 {
     struct sigaction a = {.sa_handler = on_fault};
@@ -217,6 +239,7 @@ int main(void)
     test_gaps();
     test_brk();
     test_files();
+    test_shared_counter();
     test_shm();
     test_code();
     test_nested_function();
