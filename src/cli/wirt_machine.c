@@ -13,19 +13,19 @@
 #include "guest/json.h"
 #include "machine/machine.h"
 
-#define EXIT_WIRT      125
-#define MAX_CONFIG     (1u << 20)
-#define MAX_LIST       64u
-#define CONTROL_FD_MAX 1024
+#define EXIT_WIRT  125
+#define MAX_CONFIG (1u << 20)
+#define MAX_LIST   64u
+#define FD_MAX     1024
 
 static const char usage[] =
-    "usage: wirt-machine --config FILE [--control FD]\n"
+    "usage: wirt-machine --config FILE [--control FD] [--agent FD]\n"
     "Runs the machine that FILE, a JSON object, describes; `wirt run --as machine` writes it.\n"
     "Members: kernel, initrd, append, firmware, memory (bytes), harts, disks [{path, readonly}],\n"
     "shares [{tag, path, readonly}], network, hostLoopback, forwards [{hostAddress, hostPort, "
     "guestPort, udp}],\n"
     "hostname, interpret, stats, trace.\n"
-    "FD is a connected stream socket for requests.\n";
+    "FD is a connected stream socket: for requests, or to the agent in the guest.\n";
 
 static unsigned disks_from_json(json_object *a, struct machine_disk *out)
 {
@@ -66,7 +66,7 @@ static unsigned forwards_from_json(json_object *a, struct machine_forward *out)
     return n;
 }
 
-static int run(json_object *o, int control)
+static int run(json_object *o, int control, int agent)
 {
     struct machine_disk disks[MAX_LIST];
     struct machine_share shares[MAX_LIST];
@@ -98,6 +98,7 @@ static int run(json_object *o, int control)
         .console_in = STDIN_FILENO,
         .console_out = STDOUT_FILENO,
         .control = control,
+        .agent = agent,
     };
     struct machine_result result;
     ERROR_CLEANUP err = NULL;
@@ -108,30 +109,42 @@ static int run(json_object *o, int control)
     return result.status;
 }
 
+static int parse_fd(const char *option, int *fd, struct error **err)
+{
+    uint64_t n;
+    if (parse_u64(optarg, option, &n, err) < 0)
+        return -1;
+    if (n > FD_MAX)
+        return error_set(err, 0, "%s %s: must be the number of an open descriptor", option, optarg);
+    *fd = (int)n;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
         {"control", required_argument, NULL, 'f'},
+        {"agent", required_argument, NULL, 'a'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
     const char *config = NULL;
-    uint64_t control = UINT64_MAX;
+    int control = -1, agent = -1, r = 0;
     ERROR_CLEANUP err = NULL;
     log_init("wirt-machine", LOG_INFO);
-    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (c == 'h') {
-            printf("%s", usage);
-            return 0;
+    for (int c; !r && (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (c) {
+        case 'h': printf("%s", usage); return 0;
+        case 'c': config = optarg; break;
+        case 'f': r = parse_fd("--control", &control, &err); break;
+        case 'a': r = parse_fd("--agent", &agent, &err); break;
+        default: r = error_set(&err, 0, "unknown option or no argument");
         }
-        if (c == 'c') {
-            config = optarg;
-        } else if (c != 'f' || parse_u64(optarg, "--control", &control, &err) < 0 ||
-                   control > CONTROL_FD_MAX) {
-            log_error("--control must be the number of an open descriptor (wirt-machine --help)");
-            return EXIT_WIRT;
-        }
+    }
+    if (r < 0) {
+        log_error("%s (wirt-machine --help)", error_text(err));
+        return EXIT_WIRT;
     }
     if (!config || optind != argc) {
         log_error("takes --config FILE (wirt-machine --help)");
@@ -142,5 +155,5 @@ int main(int argc, char **argv)
         log_error("--config: %s", error_text(err));
         return EXIT_WIRT;
     }
-    return run(o, control == UINT64_MAX ? -1 : (int)control);
+    return run(o, control, agent);
 }

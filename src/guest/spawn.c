@@ -75,8 +75,9 @@ static int child_setup(const struct spawn *s, int slave, pid_t parent, struct er
     /* What the caller had open is not the program's; the report's end closes with the exec. */
     if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         return error_set(err, errno, "close_range");
-    if (s->keep >= 0 && fcntl(s->keep, F_SETFD, 0) < 0)
-        return error_set(err, errno, "descriptor %d", s->keep);
+    for (int i = 0; i < 2; i++)
+        if (s->keep[i] >= 0 && fcntl(s->keep[i], F_SETFD, 0) < 0)
+            return error_set(err, errno, "descriptor %d", s->keep[i]);
     if (s->prepare && s->prepare(s->arg, err) < 0)
         return -1;
     if (s->workdir && chdir(s->workdir) < 0)

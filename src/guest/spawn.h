@@ -14,7 +14,7 @@ struct spawn {
     int in, out, err;    /* its standard streams; unused with terminal */
     bool terminal;       /* give it a fresh terminal as streams and controlling terminal */
     bool raw;            /* ... in raw mode: the guest has a line discipline of its own */
-    int keep;            /* a descriptor that stays open under its number, or -1 */
+    int keep[2];         /* descriptors that stay open under their numbers, or -1 */
     bool outlives;       /* not killed with its parent */
     /* Called in the child before the program; may be NULL. */
     int (*prepare)(void *arg, struct error **err);

@@ -231,7 +231,7 @@ static int start(struct guest *g, const struct wall_stdio *io, struct workload *
                        .err = io->err,
                        .terminal = s->tty,
                        .raw = true,
-                       .keep = theirs};
+                       .keep = {theirs, -1}};
     if (spawn_start(&sp, &w->id, &w->pidfd, &w->terminal, err) < 0)
         return -1;
     w->control = STEAL_FD(ours);

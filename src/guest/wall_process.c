@@ -110,7 +110,7 @@ static int launch_init(struct launch *l, struct guest *g, char **command, char *
                               .argv = l->argv,
                               .envp = l->envp,
                               .workdir = l->workdir,
-                              .keep = -1,
+                              .keep = {-1, -1},
                               .prepare = prepare,
                               .arg = l};
     return 0;

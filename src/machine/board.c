@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "agent/protocol.h"
 #include "base/str.h"
 #include "engine/engine.h"
 #include "machine/board-build.h"
@@ -51,7 +52,12 @@ static int add_pci(struct machine *m, struct error **err)
     if (m->config->network && virtio_net_create(m->pci, m->loop, m->slat, m->config, err) < 0)
         return -1;
     m->balloon = virtio_balloon_create(m->pci, m->loop, m->slat, err);
-    return m->balloon ? virtio_rng_create(m->pci, m->loop, m->slat, err) : -1;
+    if (!m->balloon || virtio_rng_create(m->pci, m->loop, m->slat, err) < 0)
+        return -1;
+    /* Last: with it or without, the others have the same places. */
+    if (m->config->agent < 0)
+        return 0;
+    return virtio_console_create(m->pci, m->loop, m->slat, AGENT_PORT, m->config->agent, err);
 }
 
 static int add_devices(struct machine *m, struct error **err)

@@ -49,6 +49,8 @@ struct machine_config {
         console_out; /* the uart's, -1 for none; a terminal is the caller's to set raw */
     int control; /* stream socket for requests (control.h): one JSON object a line, answered in the
                     same way; -1: none */
+    int agent;   /* stream socket that leads to the agent in the guest (agent/protocol.h), by a port
+                    of a virtio console; -1: the board has no such console */
 };
 
 enum machine_end {

@@ -1,7 +1,9 @@
 /* Whole devices, behind the bus: the input is a program of register accesses and memory writes,
  * after a driver that sets the queues up decently. */
-#include <fcntl.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../machine/fake_slat.h"
@@ -17,7 +19,8 @@
 #define MMIO_BASE 0x40000000u
 #define BAR_STEP  0x4000u
 #define DEVICES   3
-#define QUEUES    3
+#define CONSOLE   2
+#define QUEUES    4
 #define QSIZE     8
 
 static void nothing(void *opaque, unsigned line, bool level)
@@ -70,7 +73,21 @@ static void run_loop(struct loop *loop)
     loop_run(loop, NULL);
 }
 
-static void step(struct bus *bus, struct slat *slat, struct loop *loop, struct input *in)
+/* What the host does with its end of the console's port. */
+static void host_side(int fd, unsigned op)
+{
+    char data[4096] = {0};
+    if (op % 4 == 0 && write(fd, data, op) < 0 && errno != EAGAIN && errno != EPIPE)
+        abort();
+    if (op % 4 == 1)
+        while (read(fd, data, sizeof data) > 0)
+            ;
+    if (op == 2)
+        shutdown(fd, SHUT_RDWR);
+}
+
+/* host: the other end of the console's port. */
+static void step(struct bus *bus, struct slat *slat, struct loop *loop, int host, struct input *in)
 {
     unsigned op = (unsigned)take(in, 1), size = 1u << (op >> 4) % 4;
     uint64_t value;
@@ -113,7 +130,10 @@ static void step(struct bus *bus, struct slat *slat, struct loop *loop, struct i
         memcpy(slat->ram + (at < RAM_SIZE - 8 ? at : 0), &value, size);
         break;
     }
-    case 7: run_loop(loop); break;
+    case 7:
+        host_side(host, (unsigned)take(in, 1));
+        run_loop(loop);
+        break;
     }
 }
 
@@ -130,18 +150,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < PCI_PINS; i++)
         config.irqs[i].fn = nothing;
     log_init("fuzz", LOG_ERROR);
+    signal(SIGPIPE, SIG_IGN);
     struct pci_host *host = pci_host_create(bus, &config, NULL);
-    int out = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int port[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, port) < 0)
+        abort();
     struct balloon *b = virtio_balloon_create(host, loop, slat, NULL);
     if (!host || !b || virtio_rng_create(host, loop, slat, NULL) < 0 ||
-        virtio_console_create(host, loop, slat, -1, out, NULL) < 0)
+        virtio_console_create(host, loop, slat, "port", port[1], NULL) < 0)
         abort();
     bus_reset(bus);
     uint64_t features = VIRTIO_F_VERSION_1 | take(&in, 1) << 28 | take(&in, 1);
     for (unsigned n = 0; n < DEVICES; n++)
-        start_driver(bus, n, features & (n ? ~0xffull : ~0ull));
+        start_driver(bus, n, features & (n == CONSOLE ? ~0xfdull : n ? ~0xffull : ~0ull));
     while (in.left) {
-        step(bus, slat, loop, &in);
+        step(bus, slat, loop, port[0], &in);
         if (in.left % 16 == 0)
             balloon_request_stats(b);
     }
@@ -149,6 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bus_free(bus);
     loop_free(loop);
     fake_slat_free(slat);
-    close(out);
+    close(port[0]);
+    close(port[1]);
     return 0;
 }

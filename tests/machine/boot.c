@@ -3,7 +3,7 @@
  *   machine-boot [--kernel F] [--firmware F] [--initrd F] [--append S] [--memory SIZE] [--harts N]
  *                [--disk F[,ro]] [--share TAG=FOLDER[,ro]] [--network] [--forward
  * ADDRESS:HOST-PORT:GUEST-PORT[/udp]]
- *                [--interpret] [--trace F] [--control FD] */
+ *                [--interpret] [--trace F] [--control FD] [--agent FD] */
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -47,17 +47,25 @@ enum {
     OPT_INTERPRET,
     OPT_TRACE,
     OPT_CONTROL,
+    OPT_AGENT,
     OPT_FORWARD
 };
 
-static const struct option options[] = {
-    {"kernel", 1, NULL, OPT_KERNEL},   {"firmware", 1, NULL, OPT_FIRMWARE},
-    {"initrd", 1, NULL, OPT_INITRD},   {"append", 1, NULL, OPT_APPEND},
-    {"memory", 1, NULL, OPT_MEMORY},   {"harts", 1, NULL, OPT_HARTS},
-    {"disk", 1, NULL, OPT_DISK},       {"share", 1, NULL, OPT_SHARE},
-    {"network", 0, NULL, OPT_NETWORK}, {"interpret", 0, NULL, OPT_INTERPRET},
-    {"trace", 1, NULL, OPT_TRACE},     {"control", 1, NULL, OPT_CONTROL},
-    {"forward", 1, NULL, OPT_FORWARD}, {0}};
+static const struct option options[] = {{"kernel", 1, NULL, OPT_KERNEL},
+                                        {"firmware", 1, NULL, OPT_FIRMWARE},
+                                        {"initrd", 1, NULL, OPT_INITRD},
+                                        {"append", 1, NULL, OPT_APPEND},
+                                        {"memory", 1, NULL, OPT_MEMORY},
+                                        {"harts", 1, NULL, OPT_HARTS},
+                                        {"disk", 1, NULL, OPT_DISK},
+                                        {"share", 1, NULL, OPT_SHARE},
+                                        {"network", 0, NULL, OPT_NETWORK},
+                                        {"interpret", 0, NULL, OPT_INTERPRET},
+                                        {"trace", 1, NULL, OPT_TRACE},
+                                        {"control", 1, NULL, OPT_CONTROL},
+                                        {"agent", 1, NULL, OPT_AGENT},
+                                        {"forward", 1, NULL, OPT_FORWARD},
+                                        {0}};
 
 #define MAX_DISKS    4
 #define MAX_SHARES   4
@@ -136,6 +144,7 @@ static int parse(int argc, char **argv, struct machine_config *c, struct error *
         case OPT_INTERPRET: c->interpret = true; break;
         case OPT_TRACE: c->trace = optarg; break;
         case OPT_CONTROL: c->control = atoi(optarg); break;
+        case OPT_AGENT: c->agent = atoi(optarg); break;
         default: return error_set(err, 0, "see the head of tests/machine/boot.c");
         }
     }
@@ -151,7 +160,8 @@ int main(int argc, char **argv)
                                .forwards = forwards,
                                .console_in = 0,
                                .console_out = 1,
-                               .control = -1};
+                               .control = -1,
+                               .agent = -1};
     struct machine_result result;
     ERROR_CLEANUP err = NULL;
     log_init("machine-boot", LOG_INFO);

@@ -1,6 +1,5 @@
-/* Virtio devices through the PCI transport, driven as a guest would: entropy, console, balloon,
- * and what every device does with a driver that misbehaves. */
-#include <fcntl.h>
+/* Virtio devices through the PCI transport, driven as a guest would: entropy, balloon, and
+ * what every device does with a driver that misbehaves. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,58 +176,6 @@ static void configuration_access_window(void **state)
     assert_int_equal(driver_status(&d), 1);
 }
 
-static void console_both_ways(void **state)
-{
-    struct rig *r = *state;
-    struct driver d;
-    int in[2], out[2];
-    assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
-    assert_int_equal(virtio_console_create(r->host, r->loop, r->slat, in[0], out[1], NULL), 0);
-    rig_start(r);
-    driver_probe(&d, r, 1);
-    assert_int_equal(write(in[1], "early", 5), 5);
-    driver_start(&d, ALL_FEATURES, 2, 16);
-    uint64_t gpa = rig_alloc(r, 8192);
-    char *p = rig_ptr(r, gpa), buf[64];
-    uint32_t written;
-    driver_submit(&d, 0, (struct desc[]){{gpa, 3, VQ_DESC_WRITE, 0}}, 1);
-    driver_submit(&d, 0, (struct desc[]){{gpa + 16, 16, VQ_DESC_WRITE, 0}}, 1);
-    assert_true(driver_wait(&d, 0, &written));
-    assert_int_equal(written, 3);
-    assert_true(driver_wait(&d, 0, &written));
-    assert_int_equal(written, 2);
-    assert_memory_equal(p, "ear", 3);
-    assert_memory_equal(p + 16, "ly", 2);
-
-    memcpy(p, "hello ", 6);
-    memcpy(p + 4096, "world", 5);
-    driver_submit(&d, 1, (struct desc[]){{gpa, 6, 0, 0}, {gpa + 4096, 5, 0, 0}}, 2);
-    assert_true(driver_wait(&d, 1, NULL));
-    assert_int_equal(read(out[0], buf, sizeof buf), 11);
-    assert_memory_equal(buf, "hello world", 11);
-    /* More than the pipe takes: it waits in the queue, and all of it comes. */
-    memset(p, 'x', 8192);
-    for (int i = 0; i < 12; i++)
-        driver_submit(&d, 1, (struct desc[]){{gpa, 8192, 0, 0}}, 1);
-    usleep(50000);
-    assert_true(driver_used(&d, 1) < 13);
-    for (size_t have = 0; have < 12 * 8192;) {
-        char big[4096];
-        ssize_t n = read(out[0], big, sizeof big);
-        assert_true(n > 0);
-        have += (size_t)n;
-    }
-    for (int i = 0; i < 12; i++)
-        assert_true(driver_wait(&d, 1, NULL));
-    /* The device goes before its descriptors. */
-    rig_free(r);
-    rig_init(r);
-    close(in[0]);
-    close(in[1]);
-    close(out[0]);
-    close(out[1]);
-}
-
 enum {
     BALLOON_STATS = 1 << 1,
     BALLOON_REPORTING = 1 << 5,
@@ -361,7 +308,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(bad_queue_area_breaks, setup, teardown),
         cmocka_unit_test_setup_teardown(registers_take_anything, setup, teardown),
         cmocka_unit_test_setup_teardown(configuration_access_window, setup, teardown),
-        cmocka_unit_test_setup_teardown(console_both_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(balloon_inflates_and_deflates, setup, teardown),
         cmocka_unit_test_setup_teardown(balloon_statistics, setup, teardown),
         cmocka_unit_test_setup_teardown(balloon_free_page_reports, setup, teardown),

@@ -87,9 +87,11 @@ int virtio_rng_create(struct pci_host *host, struct loop *loop, struct slat *sla
 int virtio_net_create(struct pci_host *host, struct loop *loop, struct slat *slat,
                       const struct machine_config *config, struct error **err);
 
-/* A second console, /dev/hvc0 in a Linux guest. in, out: descriptors, or -1. */
-int virtio_console_create(struct pci_host *host, struct loop *loop, struct slat *slat, int in,
-                          int out, struct error **err);
+/* A port for a program in the guest, found by its name (/dev/vportNp0 in a Linux guest, the name in
+ * /sys/class/virtio-ports). fd: a connected stream socket, its host's side; when that is at its
+ * end, the guest is told that nobody is connected. name outlives the bus. */
+int virtio_console_create(struct pci_host *host, struct loop *loop, struct slat *slat,
+                          const char *name, int fd, struct error **err);
 
 struct balloon;
 

@@ -1,171 +1,317 @@
-/* Virtio console (VIRTIO 1.3, section 5.3): one port, /dev/hvc0 in a Linux guest. */
+/* Virtio console (VIRTIO 1.3, section 5.3) with one port, which is no console: a stream of bytes
+ * between a socket of the host's and a program in the guest, /dev/vportNp0 in a Linux guest.
+ *
+ * Input waits in the socket until the guest has the port open and a buffer for it, so what one
+ * driver has not taken is there for the next. Output that the socket does not take waits in the
+ * queue. Either way, a slow side slows the other one's end of this port and nothing else. */
+#include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "base/str.h"
 #include "machine/devices/devices.h"
 #include "machine/devices/virtio-pci.h"
 
+/* Port 0's queues, and those for control messages. */
 enum {
     RX = 0,
     TX = 1,
+    CONTROL_RX = 2,
+    CONTROL_TX = 3,
+    N_QUEUES = 4,
 };
+
+#define F_MULTIPORT (1ull << 1)
 
 struct config {
     uint16_t cols, rows;
     uint32_t max_nr_ports, emerg_wr;
 };
 
-/* The most that is written at once: what a ready pipe or terminal takes without waiting. */
-#define PIECE 256
+struct control {
+    uint32_t id; /* of the port */
+    uint16_t event, value;
+};
+
+enum event {
+    DEVICE_READY = 0,
+    DEVICE_ADD = 1,
+    PORT_READY = 3,
+    PORT_OPEN = 6,
+    PORT_NAME = 7,
+};
+
+/* Output is handed over in pieces of at most so many bytes. */
+#define PIECE (64u << 10)
+
+/* Requests that are served before other devices and timers get their turn. */
+#define TURN 64
 
 struct console {
     struct virtio_device device; /* first */
     struct loop *loop;
-    int in, out;            /* -1: none, at its end, or broken. The loop's thread. */
-    bool in_poll, out_poll; /* can be waited for */
-    int own_out;            /* a duplicate made here, or -1 */
+    const char *name;
 
-    /* Guarded by the device's io. */
-    uint8_t input[4096];
-    size_t n_input, input_done;
-    uint32_t tx_done; /* bytes of the first waiting request that are written */
-    bool tx_waiting;  /* for the reader */
+    /* Guarded by the device's io; the watch is changed in the loop's thread only. */
+    int fd;            /* -1: the host's side is closed */
+    uint32_t watched;  /* events that the loop waits for */
+    unsigned messages; /* for the driver, a bit for each event; they wait for a buffer */
+    bool added, ready; /* the port: announced to the driver; set up by it */
+    bool open;         /* a program of the guest has it open */
+    bool rx_empty;     /* no buffer for input; the driver notifies when there is one */
+    uint32_t tx_done;  /* bytes of the first waiting request that are sent or in rest */
+
+    /* The end of a piece that the socket had no room for. A reset leaves it alone: requests up to
+     * PIECE arrive whole or not at all, so a reader need not expect half a frame. */
+    uint8_t rest[PIECE];
+    size_t n_rest, rest_done;
 };
 
-/* Reads when all input was handed over. */
-static void fill_input(struct console *c)
+/* The host's side. */
+
+static void close_host(struct console *c)
 {
-    if (c->in < 0 || c->input_done < c->n_input)
-        return;
-    ssize_t n = read(c->in, c->input, sizeof c->input);
-    if (n > 0) {
-        c->n_input = (size_t)n;
-        c->input_done = 0;
-    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-        loop_unwatch(c->loop, c->in);
-        c->in = -1;
+    loop_unwatch(c->loop, c->fd);
+    c->fd = -1;
+    c->n_rest = 0;
+    if (c->ready) {
+        c->messages |= 1u << PORT_OPEN;
+        virtio_kick(&c->device, 1u << CONTROL_RX); /* not now: a request is in the chain */
     }
 }
+
+/* A transfer has failed, for now or for good. */
+static void transfer_failed(struct console *c)
+{
+    if (errno == EAGAIN || errno == EINTR)
+        return;
+    if (errno != EPIPE && errno != ECONNRESET)
+        log_warn("virtio-console: port %s is closed: %s", c->name, strerror(errno));
+    close_host(c);
+}
+
+/* Sends what the socket takes; the number of bytes. */
+static size_t send_some(struct console *c, struct iovec *iov, int n)
+{
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+    ssize_t sent = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0)
+        transfer_failed(c);
+    return sent < 0 ? 0 : (size_t)sent;
+}
+
+/* Receives what there is; the number of bytes. */
+static size_t receive_some(struct console *c, struct iovec *iov, int n)
+{
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+    ssize_t got = recvmsg(c->fd, &m, MSG_DONTWAIT);
+    if (got < 0)
+        transfer_failed(c);
+    if (got == 0)
+        close_host(c);
+    return got < 0 ? 0 : (size_t)got;
+}
+
+/* Whether further output can be sent, or dropped. */
+static bool flush_rest(struct console *c)
+{
+    if (c->n_rest) {
+        struct iovec iov = {c->rest + c->rest_done, c->n_rest - c->rest_done};
+        c->rest_done += send_some(c, &iov, 1);
+        if (c->rest_done >= c->n_rest)
+            c->n_rest = 0;
+    }
+    return !c->n_rest;
+}
+
+static void host_ready(void *opaque, int fd, uint32_t events);
+
+/* Waits for input that the guest can take, and for room for the rest. io held. */
+static void update_watch(struct console *c)
+{
+    ERROR_CLEANUP err = NULL;
+    bool want_input = c->open && !c->rx_empty && virtio_running(&c->device);
+    uint32_t events = (want_input ? EPOLLIN : 0u) | (c->n_rest ? EPOLLOUT : 0u);
+    if (c->fd < 0 || events == c->watched)
+        return;
+    if (loop_watch(c->loop, c->fd, events, host_ready, c, &err) < 0)
+        log_warn("virtio-console: %s", error_text(err));
+    else
+        c->watched = events;
+}
+
+static void host_ready(void *opaque, int fd, uint32_t events)
+{
+    struct console *c = opaque;
+    pthread_mutex_lock(&c->device.io);
+    flush_rest(c);
+    update_watch(c); /* also when no driver is there to be served */
+    pthread_mutex_unlock(&c->device.io);
+    virtio_serve(&c->device, 1u << RX | 1u << TX);
+}
+
+/* The port's queues. */
 
 static void serve_rx(struct console *c)
 {
     struct virtio_device *d = &c->device;
-    for (;;) {
-        if (!c->in_poll)
-            fill_input(c);
-        if (c->input_done == c->n_input || !virtio_pop(d, RX))
+    struct iovec iov[VQ_MAX_SIZE];
+    c->rx_empty = false;
+    for (unsigned i = 0; i < TURN && c->open && c->fd >= 0; i++) {
+        if (!virtio_pop(d, RX)) {
+            c->rx_empty = true;
             return;
-        size_t n =
-            vq_chain_write(&d->chain, 0, c->input + c->input_done, c->n_input - c->input_done);
-        if (!n) {
+        }
+        if (!d->chain.in_len) {
             virtio_break(d, "receive buffer without room");
             return;
         }
-        c->input_done += n;
-        virtio_push(d, RX, (uint32_t)n);
+        int n = vq_chain_iov(&d->chain, true, 0, d->chain.in_len, iov);
+        size_t got = receive_some(c, iov, n);
+        if (!got) {
+            virtqueue_unpop(&d->queues[RX]);
+            return;
+        }
+        virtio_push(d, RX, (uint32_t)got);
     }
 }
 
-static bool out_ready_now(const struct console *c)
+/* A driver that knows no ports takes port 0 for a console, and would have the guest's messages and
+ * a login in a stream that is neither's: its output is dropped, and it gets no input. */
+static bool connected(struct console *c)
 {
-    struct pollfd p = {.fd = c->out, .events = POLLOUT};
-    return !c->out_poll || poll(&p, 1, 0) > 0;
+    return c->fd >= 0 && virtio_has(&c->device, F_MULTIPORT);
 }
 
-static void lose_output(struct console *c)
+/* Sends a piece of the request in the chain; whether that was the last. */
+static bool send_piece(struct console *c)
 {
-    log_warn("virtio-console: output is lost from here on: %s", strerror(errno));
-    loop_unwatch(c->loop, c->out);
-    c->out = -1;
+    const struct vq_chain *chain = &c->device.chain;
+    if (!connected(c) || c->tx_done >= chain->out_len)
+        return true;
+    struct iovec iov[VQ_MAX_SIZE];
+    uint32_t left = chain->out_len - c->tx_done, len = left < PIECE ? left : PIECE;
+    int n = vq_chain_iov(chain, false, c->tx_done, len, iov);
+    size_t sent = send_some(c, iov, n);
+    c->rest_done = 0;
+    if (c->fd >= 0)
+        c->n_rest = vq_chain_read(chain, c->tx_done + sent, c->rest, len - sent);
+    c->tx_done += len;
+    return len == left;
 }
 
-/* A request that the reader is not ready for stays in the queue, so a slow reader slows its
- * guest's driver and nothing else. */
 static void serve_tx(struct console *c)
 {
     struct virtio_device *d = &c->device;
-    c->tx_waiting = false;
-    while (!c->tx_waiting && virtio_pop(d, TX)) {
-        while (c->tx_done < d->chain.out_len && c->out >= 0) {
-            c->tx_waiting = !out_ready_now(c);
-            if (c->tx_waiting)
-                break;
-            uint8_t piece[PIECE];
-            size_t len = vq_chain_read(&d->chain, c->tx_done, piece, sizeof piece);
-            ssize_t n = write(c->out, piece, len);
-            if (n < 0 && errno != EAGAIN && errno != EINTR)
-                lose_output(c);
-            c->tx_done += n > 0 ? (uint32_t)n : 0;
-        }
-        if (c->tx_waiting) {
-            virtqueue_unpop(&d->queues[TX]);
-        } else {
+    for (unsigned i = 0; i < TURN; i++) {
+        if (!flush_rest(c) || !virtio_pop(d, TX))
+            return;
+        if (send_piece(c)) {
             c->tx_done = 0;
             virtio_push(d, TX, 0);
+        } else {
+            virtqueue_unpop(&d->queues[TX]);
         }
+    }
+    virtio_kick(d, 1u << TX);
+}
+
+/* Control messages. They are kept as one bit for each kind, so a driver that asks and does not
+ * listen costs nothing. */
+
+static void serve_control_rx(struct console *c)
+{
+    static const enum event order[] = {DEVICE_ADD, PORT_NAME, PORT_OPEN};
+    struct virtio_device *d = &c->device;
+    for (unsigned i = 0; i < sizeof order / sizeof *order; i++) {
+        enum event event = order[i];
+        if (!(c->messages & 1u << event))
+            continue;
+        if (!virtio_pop(d, CONTROL_RX))
+            return;
+        struct control m = {.event = htole16((uint16_t)event),
+                            .value = htole16(event == PORT_OPEN && c->fd >= 0)};
+        size_t name_len = event == PORT_NAME ? strlen(c->name) : 0;
+        size_t len = vq_chain_write(&d->chain, 0, &m, sizeof m);
+        len += vq_chain_write(&d->chain, len, c->name, name_len);
+        if (len < sizeof m + name_len) {
+            virtio_break(d, "control receive buffer without room for a message");
+            return;
+        }
+        c->messages &= ~(1u << event);
+        virtio_push(d, CONTROL_RX, (uint32_t)len);
     }
 }
 
-static void in_ready(void *opaque, int fd, uint32_t events);
-static void out_ready(void *opaque, int fd, uint32_t events);
-
-/* Waits for input while there is none left to hand over, and for the reader while a request waits.
- * io held. */
-static void update_watches(struct console *c)
+/* A message of the driver's. One about a port that there is not, or of a kind that there is not,
+ * means nothing. */
+static void take_message(struct console *c, const struct control *m)
 {
-    ERROR_CLEANUP err = NULL;
-    bool want_in = c->input_done == c->n_input;
-    if ((c->in >= 0 && c->in_poll &&
-         loop_watch(c->loop, c->in, want_in ? EPOLLIN : 0, in_ready, c, &err) < 0) ||
-        (c->out >= 0 && c->out_poll &&
-         loop_watch(c->loop, c->out, c->tx_waiting ? EPOLLOUT : 0, out_ready, c, &err) < 0))
-        log_warn("virtio-console: %s", error_text(err));
+    bool value = le16toh(m->value) != 0;
+    uint16_t event = le16toh(m->event);
+    if (event == DEVICE_READY && value && !c->added) {
+        c->added = true;
+        c->messages |= 1u << DEVICE_ADD;
+    }
+    if (le32toh(m->id) != 0)
+        return;
+    /* Also without DEVICE_READY: a guest that wakes from hibernation knows its ports. */
+    if (event == PORT_READY) {
+        c->ready = value;
+        c->messages |= value ? 1u << PORT_NAME | 1u << PORT_OPEN : 0;
+    } else if (event == PORT_OPEN) {
+        c->open = value;
+    }
+}
+
+static void serve_control_tx(struct console *c)
+{
+    struct virtio_device *d = &c->device;
+    for (unsigned i = 0; i < TURN; i++) {
+        struct control m;
+        if (!virtio_pop(d, CONTROL_TX))
+            return;
+        if (vq_chain_read(&d->chain, 0, &m, sizeof m) < sizeof m) {
+            virtio_break(d, "control message of less than 8 bytes");
+            return;
+        }
+        take_message(c, &m);
+        virtio_push(d, CONTROL_TX, 0);
+    }
+    virtio_kick(d, 1u << CONTROL_TX);
 }
 
 static void console_serve(struct virtio_device *d, unsigned q)
 {
     struct console *c = (struct console *)d;
-    if (q == TX)
-        serve_tx(c);
-    else
+    if (q == RX) {
         serve_rx(c);
-    update_watches(c);
+    } else if (q == TX) {
+        serve_tx(c);
+    } else if (virtio_has(d, F_MULTIPORT)) {
+        if (q == CONTROL_TX)
+            serve_control_tx(c);
+        serve_control_rx(c);
+    }
+    update_watch(c);
 }
 
 static void console_reset(struct virtio_device *d)
 {
     struct console *c = (struct console *)d;
+    c->messages = 0;
+    c->added = c->ready = c->open = c->rx_empty = false;
     c->tx_done = 0;
-    c->tx_waiting = false;
-}
-
-static void in_ready(void *opaque, int fd, uint32_t events)
-{
-    struct console *c = opaque;
-    pthread_mutex_lock(&c->device.io);
-    fill_input(c);
-    update_watches(c);
-    pthread_mutex_unlock(&c->device.io);
-    virtio_serve(&c->device, 1u << RX);
-}
-
-static void out_ready(void *opaque, int fd, uint32_t events)
-{
-    struct console *c = opaque;
-    virtio_serve(&c->device, 1u << TX);
 }
 
 static const struct virtio_class console_class = {
     .name = "virtio-console",
     .id = 3,
-    .n_queues = 2,
+    .n_queues = N_QUEUES,
     .queue_size = 64,
     .pci_class = 0x078000,
     .serve = console_serve,
@@ -175,44 +321,29 @@ static const struct virtio_class console_class = {
 static void console_destroy(void *opaque)
 {
     struct console *c = opaque;
-    if (c->in >= 0)
-        loop_unwatch(c->loop, c->in);
-    if (c->out >= 0)
-        loop_unwatch(c->loop, c->out);
-    if (c->own_out >= 0)
-        close(c->own_out);
+    if (c->fd >= 0)
+        loop_unwatch(c->loop, c->fd);
     virtio_destroy(&c->device);
     free(c);
 }
 
-/* Whether the loop can wait for fd: epoll refuses files that never block. */
-static bool can_poll(struct console *c, int fd, uint32_t events, loop_fd_fn *fn)
+int virtio_console_create(struct pci_host *host, struct loop *loop, struct slat *slat,
+                          const char *name, int fd, struct error **err)
 {
-    if (fd < 0 || loop_watch(c->loop, fd, events, fn, c, NULL) < 0)
-        return false;
-    loop_unwatch(c->loop, fd);
-    return true;
-}
-
-int virtio_console_create(struct pci_host *host, struct loop *loop, struct slat *slat, int in,
-                          int out, struct error **err)
-{
-    int own_out = -1;
-    if (in >= 0 && in == out) {
-        /* The loop watches a descriptor for one purpose. */
-        own_out = out = fcntl(out, F_DUPFD_CLOEXEC, 0);
-        if (out < 0)
-            return error_set(err, errno, "virtio console: duplicate descriptor %d", in);
-    }
+    int type;
+    socklen_t len = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+        return error_set(err, errno, "port %s: descriptor %d", name, fd);
+    if (type != SOCK_STREAM)
+        return error_set(err, 0, "port %s: descriptor %d must be a stream socket", name, fd);
     struct console *c = xcalloc(1, sizeof *c);
     c->loop = loop;
-    c->in = in;
-    c->out = out;
-    c->own_out = own_out;
-    c->in_poll = can_poll(c, in, EPOLLIN, in_ready);
-    c->out_poll = can_poll(c, out, EPOLLOUT, out_ready);
-    virtio_init(&c->device, &console_class, loop, slat, 0);
-    c->device.config_len = sizeof(struct config);
+    c->name = name;
+    c->fd = fd;
+    virtio_init(&c->device, &console_class, loop, slat, F_MULTIPORT);
+    struct config config = {.max_nr_ports = htole32(1)};
+    memcpy(c->device.config, &config, sizeof config);
+    c->device.config_len = sizeof config;
     bus_add_device(pci_bus(host), c, NULL, console_destroy);
     return virtio_pci_add(host, &c->device, err) ? 0 : -1;
 }
