@@ -45,7 +45,7 @@ install: all
 deps:
 	scripts/deps.sh build guest test
 
-guest:
+guest: all
 	scripts/deps.sh guest
 	scripts/guest-files.sh $(BUILD)/guest
 

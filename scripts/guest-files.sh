@@ -7,6 +7,7 @@
 # $WIRT_CACHE (default ~/.cache/wirt), and once they are there no network is asked.
 #   WIRT_MIRROR    another mirror of Debian, as an apt URI
 #   WIRT_REFRESH=1 ask the mirror for newer packages
+# The agent is compiled by their own gcc, translated: $WIRT_BUILD/wirt-riscv64 (default build/) is there.
 set -euo pipefail
 # Owners in the images are root's, whoever makes them.
 if [ "$(id -u)" -ne 0 ] && [ -z "${FAKEROOTKEY:-}" ]; then
@@ -17,6 +18,7 @@ PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "${1:-$here/../build/guest}"
 out=$(cd "${1:-$here/../build/guest}" && pwd)
+translator=$(realpath "${WIRT_BUILD:-$here/../build}/wirt-riscv64")
 cache=${WIRT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wirt}
 suite=trixie
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -111,8 +113,11 @@ busybox_riscv64=$(deb busybox-static riscv64)
 
 # ---- the products ------------------------------------------------------------------------------
 
+agent_sources=("$here"/../src/{agent/{main,port,session,command,power},base/{error,io,str},image/{rootfs,user}}.c)
+agent_headers=("$here"/../src/{agent/*,base/{cleanup,error,io,str},image/rootfs}.h)
+
 # Everything that the products are made from; when it is what it was, they stand.
-stamp=$(cat "$lock" "$0" "$here"/guest/* | sha256sum | cut -d' ' -f1)
+stamp=$(cat "$lock" "$0" "$here"/guest/* "${agent_sources[@]}" "${agent_headers[@]}" | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$out/.stamp" 2>/dev/null || true)" = "$stamp" ]; then
     exit 0
 fi
@@ -171,6 +176,38 @@ modules=$(echo "$work"/kernel/usr/lib/modules/*)
 release=$(basename "$modules")
 replace vmlinux
 
+say "rootfs"
+root=$work/rootfs
+skeleton "$root"
+rm "$root/etc/passwd" "$root/etc/group"
+sed -n 's,.*  \(debs/.*_\(riscv64\|all\)\.deb\)$,\1,p' "$lock" | while read -r f; do
+    case $f in debs/linux-image-[0-9]*) ;; *) unpack "$cache/$f" "$root" ;; esac
+done
+# What the packages' maintainer scripts would have done and programs notice.
+cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
+cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
+sed -i 's|^root:[^:]*:|root::|' "$root/etc/passwd"
+link() { [ -e "$root/$2" ] || [ -L "$root/$2" ] || ln -s "$1" "$root/$2"; }
+link dash usr/bin/sh
+link mawk usr/bin/awk
+link gcc usr/bin/cc
+link python3 usr/bin/python
+link busybox usr/bin/vi
+rm -rf "$root"/usr/share/{doc,man,info,locale,lintian,bug} "$root"/boot
+mkdir -p "$root/lib/modules/$release"
+echo wirt >"$root/etc/hostname"
+echo 'nameserver 10.0.2.3' >"$root/etc/resolv.conf"
+cp "$here/guest/rootfs-init" "$root/usr/sbin/init"
+cp "$here/guest/udhcpc.script" "$root/etc/udhcpc.script"
+
+say "agent"
+[ -x "$translator" ] || die "$translator is missing: run make first"
+mkdir -p "$root/usr/lib/wirt"
+env -u LD_PRELOAD TMPDIR="$work" "$translator" -L "$root" "$root/usr/bin/gcc" -std=gnu17 -O2 -static -s \
+    -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I"$here/../src" -o "$work/agent" "${agent_sources[@]}" ||
+    die "the agent could not be compiled"
+cp "$work/agent" "$root/usr/lib/wirt/agent"
+
 say "initramfs.cpio.gz"
 ram=$work/initramfs
 skeleton "$ram"
@@ -203,36 +240,14 @@ add_modules() {
 mkdir -p "$ram/lib/modules/$release"
 add_modules devices virtio_mmio virtio_blk virtio_net virtio_balloon virtio_rng
 add_modules root crc32c_generic ext4
+mkdir -p "$ram/usr/lib/wirt"
+cp "$work/agent" "$ram/usr/lib/wirt/agent"
 cp "$here/guest/init" "$ram/init"
 cp "$here/guest/udhcpc.script" "$ram/etc/udhcpc.script"
 (cd "$ram" && find . -print0 | LC_ALL=C sort -z |
     cpio --null --quiet --create --format=newc --reproducible --owner=0:0) |
     gzip -n >"$work/initramfs.cpio.gz"
 replace initramfs.cpio.gz
-
-say "rootfs"
-root=$work/rootfs
-skeleton "$root"
-rm "$root/etc/passwd" "$root/etc/group"
-sed -n 's,.*  \(debs/.*_\(riscv64\|all\)\.deb\)$,\1,p' "$lock" | while read -r f; do
-    case $f in debs/linux-image-[0-9]*) ;; *) unpack "$cache/$f" "$root" ;; esac
-done
-# What the packages' maintainer scripts would have done and programs notice.
-cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
-cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
-sed -i 's|^root:[^:]*:|root::|' "$root/etc/passwd"
-link() { [ -e "$root/$2" ] || [ -L "$root/$2" ] || ln -s "$1" "$root/$2"; }
-link dash usr/bin/sh
-link mawk usr/bin/awk
-link gcc usr/bin/cc
-link python3 usr/bin/python
-link busybox usr/bin/vi
-rm -rf "$root"/usr/share/{doc,man,info,locale,lintian,bug} "$root"/boot
-mkdir -p "$root/lib/modules/$release"
-echo wirt >"$root/etc/hostname"
-echo 'nameserver 10.0.2.3' >"$root/etc/resolv.conf"
-cp "$here/guest/rootfs-init" "$root/usr/sbin/init"
-cp "$here/guest/udhcpc.script" "$root/etc/udhcpc.script"
 
 say "disk.img"
 truncate -s 1G "$work/disk.img"

@@ -16,9 +16,9 @@
  *   AGENT_OUTPUT    agent  standard output, or the terminal's
  *   AGENT_ERROR     agent  standard error
  *   AGENT_ROOM      both   struct agent_room
- *   AGENT_EXIT      agent  one byte: the exit status, 128 + n for signal n. All that the command had
- *                          written was sent before. What cannot be run says why on AGENT_ERROR and
- *                          exits with 127 (not there), 126 (not executable) or 125.
+ *   AGENT_EXIT      agent  one byte: the exit status, 128 + n for signal n. All that the command
+ *                          had written was sent before. What cannot be run says why on AGENT_ERROR
+ *                          and exits with 127 (not there), 126 (not executable) or 125.
  *
  * Flow: of each stream of a session (AGENT_INPUT, AGENT_OUTPUT, AGENT_ERROR) at most AGENT_WINDOW
  * bytes are under way. The receiver gives room back as it passes them on. */
