@@ -102,14 +102,45 @@ static void copy_size(int master)
         ioctl(master, TIOCSWINSZ, &size);
 }
 
-/* One read and its write. 0 at the end. */
-static int copy_some(int from, int to)
+/* One read of the terminal's output and its write. 0 at the end. */
+static int copy_output(int master)
 {
     char buf[16384];
-    ssize_t n = read(from, buf, sizeof buf);
+    ssize_t n = read(master, buf, sizeof buf);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return 1;
-    return n > 0 && write_all(to, buf, (size_t)n) == 0;
+    return n > 0 && write_all(1, buf, (size_t)n) == 0;
+}
+
+/* Input that the terminal has not taken yet. Waiting for it to do so could be for ever: a program
+ * that waits for its output to be taken reads nothing. */
+struct input {
+    char data[4096];
+    size_t start, end;
+    bool closed;
+};
+
+static void take_input(struct input *in)
+{
+    ssize_t n = read(0, in->data, sizeof in->data);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (n <= 0) {
+        in->closed = true;
+        in->data[0] = 4; /* the terminal's end of file */
+        n = 1;
+    }
+    in->start = 0;
+    in->end = (size_t)n;
+}
+
+static void give_input(struct input *in, int master)
+{
+    ssize_t n = write(master, in->data + in->start, in->end - in->start);
+    if (n > 0)
+        in->start += (size_t)n;
+    else if (n < 0 && errno != EINTR && errno != EAGAIN) /* nobody has the terminal open */
+        in->start = in->end;
 }
 
 /* Reads what signals came; forwards them. 1 when pid has ended. */
@@ -131,34 +162,37 @@ static int take_signals(int fd, int master, pid_t pid, int *status, struct error
 
 static int serve(int master, int sigs, pid_t pid, int *status, struct error **err)
 {
-    bool ended = false;
-    struct pollfd p[3] = {{.fd = sigs, .events = POLLIN},
-                          {.fd = master, .events = POLLIN},
-                          {.fd = master >= 0 ? 0 : -1, .events = POLLIN}};
+    struct input in = {0};
+    struct pollfd p[3] = {{.fd = sigs}, {.fd = master}, {.fd = 0}};
     /* It may have ended before its SIGCHLD was blocked here. */
-    if (waitpid(pid, status, WNOHANG) == pid)
-        ended = true;
-    while (!ended || p[1].fd >= 0) {
-        /* After the end only what is still in the terminal's buffer is copied. */
+    bool ended = waitpid(pid, status, WNOHANG) == pid;
+    /* After the end only what is still in the terminal's buffers is copied: a process that is left
+     * could go on for ever. */
+    int reads_left = 64;
+    while (!ended || (p[1].fd >= 0 && reads_left-- > 0)) {
+        bool pending = in.start < in.end;
+        p[0].events = ended ? 0 : POLLIN;
+        p[1].events = (short)(POLLIN | (pending && !ended ? POLLOUT : 0));
+        p[2].fd = p[1].fd >= 0 && !pending && !in.closed && !ended ? 0 : -1;
+        p[2].events = POLLIN;
         int n = poll(p, 3, ended ? 100 : -1);
         if (n < 0 && errno != EINTR)
             return error_set(err, errno, "poll");
         if (ended && n == 0)
             break;
-        if (n > 0 && p[1].revents && !copy_some(master, 1))
+        if (n <= 0)
+            continue;
+        if (p[1].revents & POLLOUT)
+            give_input(&in, master);
+        if (p[1].revents & ~POLLOUT && !copy_output(master))
             p[1].fd = -1;
-        if (n > 0 && p[2].revents && !copy_some(0, master)) {
-            static const char eof = 4;
-            write_all(master, &eof, 1);
-            p[2].fd = -1;
-        }
-        if (n > 0 && p[0].revents) {
+        if (p[2].fd >= 0 && p[2].revents)
+            take_input(&in);
+        if (!ended && p[0].revents) {
             int r = take_signals(sigs, master, pid, status, err);
             if (r < 0)
                 return -1;
-            ended |= r;
-            if (ended)
-                p[2].fd = -1;
+            ended = r;
         }
     }
     return 0;
@@ -171,6 +205,8 @@ int console_serve(int master, pid_t pid, int *status, struct error **err)
     AUTO_CLOSE int sigs = signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK);
     if (sigs < 0)
         return error_set(err, errno, "signalfd");
+    if (master >= 0 && fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+        return error_set(err, errno, "make the terminal non-blocking");
     struct termios old;
     bool raw = master >= 0 && tcgetattr(0, &old) == 0;
     if (raw) {

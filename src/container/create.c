@@ -57,13 +57,14 @@ static int load_config(struct making *m, struct error **err)
     return m->config ? 0 : -1;
 }
 
-static int check_options(const struct making *m, bool foreground, struct error **err)
+static int check_options(const struct making *m, bool run, struct error **err)
 {
     const struct process *p = &m->config->process;
     bool socket = m->o->console_socket || m->o->console_fd_out > 0;
-    if (!p->present)
+    /* config.md, Process: required when start is called, which will say so. */
+    if (!p->present && run)
         return error_set(err, 0, "process: missing, and required to start a container");
-    if (p->terminal && !socket && !foreground)
+    if (p->terminal && !socket && !(run && !m->o->detach))
         return error_set(err, 0,
                          "process.terminal: a console socket is needed to hand the "
                          "terminal to (--console-socket)");
@@ -78,18 +79,24 @@ static int check_options(const struct making *m, bool foreground, struct error *
 }
 
 /* Everything that can be refused before something is made. */
-static int prepare(struct making *m, bool foreground, struct error **err)
+static int prepare(struct making *m, bool run, struct error **err)
 {
     m->rootless = namespaces_rootless();
     m->root = state_root(m->o->root, err);
     if (!m->root || state_check_id(m->id, err) < 0 || load_config(m, err) < 0 ||
-        check_options(m, foreground, err) < 0)
+        check_options(m, run, err) < 0)
         return -1;
     AUTO_FREE char *cache = xasprintf("%s/.cache/seccomp", m->root);
     if (seccomp_prepare(m->config, cache, &m->filter, err) < 0 ||
         namespaces_open(m->config, m->ns_fds, err) < 0 ||
         idmap_prepare(m->config, &m->idmapped, err) < 0)
         return -1;
+    if (m->config->mount_label && !selinux_enabled()) {
+        /* A label on files confines nobody where nobody reads it; the process's is another thing.
+         */
+        log_warn("linux.mountLabel: the host has no SELinux; the mounts stay without a label");
+        m->config->mount_label = NULL;
+    }
     if (m->o->console_socket && (m->console_sock = console_connect(m->o->console_socket, err)) < 0)
         return -1;
     return 0;
@@ -354,11 +361,12 @@ static int build(struct making *m, bool wait_at_fifo, struct error **err)
         return -1;
     if (c->hooks[HOOK_PRESTART].len + c->hooks[HOOK_CREATE_RUNTIME].len) {
         if (sync_wait(m->sock[0], SYNC_MOUNTED, err) < 0 ||
-            run_hooks(m, HOOK_PRESTART, "creating", err) < 0 ||
-            run_hooks(m, HOOK_CREATE_RUNTIME, "creating", err) < 0 ||
+            run_hooks(m, HOOK_PRESTART, "created", err) < 0 ||
+            run_hooks(m, HOOK_CREATE_RUNTIME, "created", err) < 0 ||
             sync_send(m->sock[0], SYNC_HOOKS_DONE, 0, NULL, err) < 0)
             return -1;
     }
+    m->hooks_began |= c->hooks[HOOK_CREATE_CONTAINER].len > 0; /* by the child */
     if (sync_wait(m->sock[0], SYNC_CREATED, err) < 0)
         return -1;
     return write_pid_file(m->o->pid_file, m->pid, err);
@@ -379,8 +387,8 @@ static void destroy(struct making *m)
         log_warn("container %s: the state folder cannot be removed", m->id);
     error_free(&e);
     m->pid = 0;
-    if (m->hooks_began && run_hooks(m, HOOK_POSTSTOP, "stopped", &e) < 0)
-        log_warn("%s", error_text(e));
+    if (m->hooks_began)
+        run_hooks(m, HOOK_POSTSTOP, "stopped", NULL);
 }
 
 static void making_free(struct making *m)
@@ -460,7 +468,7 @@ int container_run(const char *id, const struct container_options *o, int *status
     *status = 0;
     sigset_t old;
     AUTO_CLOSE int console = -1;
-    int r = prepare(&m, !o->detach, err);
+    int r = prepare(&m, true, err);
     if (r == 0 && m.config->process.terminal && m.console_sock < 0) {
         int pair[2];
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/log.h"
 
 static void hook_child(const struct hook *h, int in)
 {
@@ -89,8 +90,14 @@ static int run_one(const struct hook *h, const char *state, struct error **err)
 
 int hooks_run(const struct hooks *h, enum hook_kind kind, const char *state, struct error **err)
 {
-    for (size_t i = 0; i < h->len; i++)
-        if (run_one(&h->list[i], state, err) < 0)
+    for (size_t i = 0; i < h->len; i++) {
+        ERROR_CLEANUP e = NULL;
+        bool last = kind == HOOK_POSTSTOP;
+        if (run_one(&h->list[i], state, last ? &e : err) == 0)
+            continue;
+        if (!last)
             return error_prefix(err, "hooks.%s[%zu] (%s)", hook_name(kind), i, h->list[i].path);
+        log_warn("hooks.%s[%zu] (%s): %s", hook_name(kind), i, h->list[i].path, error_text(e));
+    }
     return 0;
 }

@@ -5,7 +5,9 @@
 
 #include "container/config.h"
 
-/* Runs them in order; stops at the first that fails or takes too long. state: the JSON text. */
+/* Runs them in order; stops at the first that fails or takes too long. Of the poststop hooks the
+ * rest run nevertheless, and a failure is a warning (runtime.md, Lifecycle, step 13). state: the
+ * JSON text. */
 int hooks_run(const struct hooks *h, enum hook_kind kind, const char *state, struct error **err);
 
 #endif

@@ -106,7 +106,8 @@ static int build_root(const struct init *a, struct mount_context *m, struct erro
         need_cgroup(m->arg, err) < 0)
         return -1;
     /* While the root may still be written to. What cannot be made is missed on entering it. */
-    AUTO_CLOSE int cwd = root_mkdir(m->rootfd, c->process.cwd, 0755, NULL);
+    AUTO_CLOSE int cwd =
+        c->process.present ? root_mkdir(m->rootfd, c->process.cwd, 0755, NULL) : -1;
     if (c->hooks[HOOK_PRESTART].len + c->hooks[HOOK_CREATE_RUNTIME].len) {
         if (sync_send(a->sock, SYNC_MOUNTED, 0, NULL, err) < 0 ||
             sync_wait(a->sock, SYNC_HOOKS_DONE, err) < 0)
@@ -114,7 +115,7 @@ static int build_root(const struct init *a, struct mount_context *m, struct erro
     }
     if (chdir(a->bundle) < 0 && c->hooks[HOOK_CREATE_CONTAINER].len)
         return error_set(err, errno, "enter the bundle %s", a->bundle);
-    return run_hooks(a, HOOK_CREATE_CONTAINER, "creating", err);
+    return run_hooks(a, HOOK_CREATE_CONTAINER, "created", err);
 }
 
 static int set_personality(const struct config *c, struct error **err)
@@ -158,6 +159,8 @@ static int wait_for_start(const struct init *a, int fds, int *out, struct error 
 static int start(const struct init *a, const char *file, int listener, pid_t pid,
                  struct error **err)
 {
+    if (!a->config->process.present)
+        return error_set(err, 0, "process: missing, and required to start a container");
     if (run_hooks(a, HOOK_START_CONTAINER, "created", err) < 0)
         return -1;
     AUTO_FREE char *state = listener >= 0 ? state_text(a, "creating", pid) : NULL;
@@ -201,10 +204,10 @@ static int init_steps(const struct init *a, int *out, struct error **err)
         return -1;
     if (slave >= 0 && console_attach(slave, err) < 0)
         return -1;
-    if (process_chdir(p, err) < 0)
+    char *file = NULL;
+    if (p->present && (process_chdir(p, err) < 0 || !(file = process_find(p, err))))
         return -1;
-    char *file = process_find(p, err);
-    if (!file || wait_for_start(a, fds, out, err) < 0)
+    if (wait_for_start(a, fds, out, err) < 0)
         return -1;
     return start(a, file, listener, joining.pid, err);
 }

@@ -143,14 +143,24 @@ int container_start(const char *root, const char *id, struct error **err)
     if (status != STATUS_CREATED)
         return error_set(err, 0, "container %s cannot be started: it is %s", id,
                          status_name(status));
-    if (release(s, err) < 0)
-        return -1;
-    struct json_object *doc = config_with_hooks(s, HOOK_POSTSTART);
-    AUTO_FREE char *text = state_text(s, "running", s->pid);
-    int r = doc ? run_hooks(doc, HOOK_POSTSTART, text, err) : 0;
-    json_object_put(doc);
-    if (r < 0) /* runtime.md, Lifecycle: stop it and destroy it */
+    struct error *e = NULL;
+    bool hook = false;
+    int r = release(s, &e);
+    if (r < 0) {
+        hook = str_starts(error_text(e), "hooks.");
+    } else {
+        struct json_object *doc = config_with_hooks(s, HOOK_POSTSTART);
+        AUTO_FREE char *text = state_text(s, "running", s->pid);
+        r = doc ? run_hooks(doc, HOOK_POSTSTART, text, &e) : 0;
+        json_object_put(doc);
+        hook = r < 0;
+    }
+    if (hook) /* runtime.md, Lifecycle, steps 7 and 9: stop it and destroy it */
         container_delete(root, id, true, NULL);
+    if (err)
+        *err = e;
+    else
+        error_free(&e);
     return r;
 }
 
@@ -205,10 +215,9 @@ static int destroy(const char *dir, struct state *s, struct error **err)
     }
     if (r == 0)
         r = state_remove(dir, s->id, err);
-    ERROR_CLEANUP e = NULL;
     AUTO_FREE char *text = state_text(s, "stopped", 0);
-    if (r == 0 && doc && run_hooks(doc, HOOK_POSTSTOP, text, &e) < 0)
-        log_warn("%s", error_text(e));
+    if (r == 0 && doc)
+        run_hooks(doc, HOOK_POSTSTOP, text, NULL);
     json_object_put(doc);
     return r;
 }

@@ -39,6 +39,11 @@ static int apparmor_enabled(void)
            y[0] == 'Y';
 }
 
+bool selinux_enabled(void)
+{
+    return access("/sys/fs/selinux/enforce", F_OK) == 0;
+}
+
 int process_set_labels(const struct process *p, struct error **err)
 {
     const char *profile = p->apparmor_profile, *label = p->selinux_label;
@@ -54,7 +59,7 @@ int process_set_labels(const struct process *p, struct error **err)
             return error_prefix(err, "process.apparmorProfile");
     }
     if (label && *label) {
-        if (access("/sys/fs/selinux/enforce", F_OK) < 0)
+        if (!selinux_enabled())
             return error_set(err, 0, "process.selinuxLabel: the host has no SELinux");
         if (write_file_at(AT_FDCWD, "/proc/thread-self/attr/exec", label, err) < 0)
             return error_prefix(err, "process.selinuxLabel");
@@ -234,12 +239,20 @@ int process_execute(const struct process *p, const char *file, const struct secc
 {
     if (p->capabilities_present && caps_drop_bounding(&p->capabilities, err) < 0)
         return -1;
-    /* Without no_new_privs loading a filter takes CAP_SYS_ADMIN, which is gone further down; with
-     * it the filter comes last, so that it need not allow what happens here. */
-    if (!p->no_new_privileges && load_filter(f, l, err) < 0)
-        return -1;
     const char **env = environment(p);
     if (give_streams(&p->user, err) < 0)
+        return -1;
+    if (close_range((unsigned)(3 + preserve_fds), ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+        return error_set(err, errno, "close_range");
+    /* What our caller ignores (a shell's background job: SIGINT; nohup: SIGHUP) is not the
+     * container's. */
+    for (int sig = 1; sig < NSIG; sig++)
+        if (sig != SIGKILL && sig != SIGSTOP)
+            signal(sig, SIG_DFL);
+    /* Without no_new_privs loading a filter takes CAP_SYS_ADMIN, which is gone further down: it
+     * has to allow the change of user and capabilities, and nothing else. With no_new_privs it
+     * comes last, and has to allow only the execution. */
+    if (!p->no_new_privileges && load_filter(f, l, err) < 0)
         return -1;
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         return error_set(err, errno, "keep capabilities");
@@ -251,13 +264,6 @@ int process_execute(const struct process *p, const char *file, const struct secc
         return error_set(err, errno, "process.noNewPrivileges");
     if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
         return error_set(err, errno, "keep capabilities");
-    if (close_range((unsigned)(3 + preserve_fds), ~0u, CLOSE_RANGE_CLOEXEC) < 0)
-        return error_set(err, errno, "close_range");
-    /* What our caller ignores (a shell's background job: SIGINT; nohup: SIGHUP) is not the
-     * container's. */
-    for (int sig = 1; sig < NSIG; sig++)
-        if (sig != SIGKILL && sig != SIGSTOP)
-            signal(sig, SIG_DFL);
     if (p->no_new_privileges && load_filter(f, l, err) < 0)
         return -1;
     execve(file, (char *const *)p->args, (char *const *)env);

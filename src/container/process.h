@@ -5,6 +5,7 @@
 #include "container/config.h"
 #include "container/seccomp.h"
 
+bool selinux_enabled(void);
 /* Before the root is entered, when the host's /proc is there: labels of security modules. */
 int process_set_labels(const struct process *p, struct error **err);
 /* A session of its own (setsid, a keyring unless keep_keyring), scheduling, ioprio, umask. */

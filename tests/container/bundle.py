@@ -113,7 +113,8 @@ class Bundle:
 
     def oci(self, *args, timeout=60, **kw):
         """wirt-oci with the tests' state folder: status, standard output, standard error."""
-        kw.setdefault("stdin", subprocess.DEVNULL)
+        if "input" not in kw:
+            kw.setdefault("stdin", subprocess.DEVNULL)
         p = subprocess.run([OCI, "--root", ROOT, *args], stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, timeout=timeout, check=False, **kw)
         return p.returncode, p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")

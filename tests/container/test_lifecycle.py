@@ -59,14 +59,19 @@ def test_config_is_kept():
     b.delete()
 
 
-def test_start_tells_errors():
-    """start tells of what failed after it: a startContainer hook"""
-    b = Bundle(hooks={"startContainer": [{"path": "/bin/false"}]})
+def test_start_without_process():
+    """a container without a process can be created; start says what it is missing"""
+    b = Bundle()
+    del b.config["process"]
     b.create()
-    r = b.oci("start", b.id)
-    check(r[0] != 0)
-    contains(r[2], "hooks.startContainer[0] (/bin/false): ended with status 1")
-    b.delete()
+    equal(b.state()["status"], "created")
+    status, _, err = b.oci("start", b.id)
+    equal(status, 1)
+    contains(err, "process: missing")
+    b.wait_status("stopped")
+    equal(b.oci("delete", b.id)[0], 0)
+    equal(b.left_behind(), [])
+    contains(b.run()[2], "process: missing")
 
 
 def test_two_starts():
@@ -128,9 +133,9 @@ def test_hooks():
     with open(log) as f:
         before = f.read().split("\n")
     host = socket.gethostname()
-    equal(before, [f'prestart "status":"creating" {host}',
-                   f'createRuntime "status":"creating" {host}',
-                   'createContainer "status":"creating" inside', ""])
+    equal(before, [f'prestart "status":"created" {host}',
+                   f'createRuntime "status":"created" {host}',
+                   'createContainer "status":"created" inside', ""])
     b.start()
     b.wait_status("stopped")
     equal(b.oci("delete", b.id)[0], 0)
@@ -152,7 +157,37 @@ def test_hook_fails():
         check(status != 0)
         contains(err, f"hooks.{kind}[0] (/bin/false): ended with status 1")
         equal(b.left_behind(), [])
-        check(kind == "createContainer" or os.path.exists(mark), f"{kind}: no poststop")
+        check(os.path.exists(mark), f"{kind}: no poststop")
+
+
+def test_start_hook_fails():
+    """a startContainer or poststart hook that fails makes start fail, and the container is gone"""
+    for kind in ("startContainer", "poststart"):
+        b = Bundle(shell="sleep 100")
+        mark = os.path.join(b.dir, "mark")
+        b.config["hooks"] = {kind: [{"path": "/bin/false"}],
+                             "poststop": [{"path": "/bin/touch", "args": ["touch", mark]}]}
+        b.create()
+        status, _, err = b.oci("start", b.id)
+        equal(status, 1)
+        contains(err, f"hooks.{kind}[0] (/bin/false): ended with status 1")
+        equal(b.left_behind(), [])
+        check(os.path.exists(mark), f"{kind}: no poststop")
+
+
+def test_poststop_hook_fails():
+    """a poststop hook that fails is a warning, and the others run"""
+    b = Bundle()
+    mark = os.path.join(b.dir, "mark")
+    b.config["hooks"] = {"poststop": [{"path": "/bin/false"}, {"path": "/no/such"},
+                                      {"path": "/bin/touch", "args": ["touch", mark]}]}
+    b.create()
+    status, _, err = b.oci("delete", "--force", b.id)
+    equal(status, 0)
+    contains(err, "hooks.poststop[0] (/bin/false): ended with status 1")
+    contains(err, "hooks.poststop[1] (/no/such): ended with status 127")
+    check(os.path.exists(mark), "the third hook did not run")
+    equal(b.left_behind(), [])
 
 
 def test_hook_timeout():
@@ -309,6 +344,37 @@ def test_exec_terminal():
         os.execv(OCI, [OCI, "--root", ROOT, "exec", "--tty", b.id, "sh", "-c", "tty; exit 6"])
     read_until(fd, b"/dev/pts/0")
     equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 6)
+    b.delete()
+
+
+def test_exec_terminal_status():
+    """exec --tty answers the status however soon the command ends"""
+    b = running()
+    b.create()
+    b.start()
+    for _ in range(40):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execv(OCI, [OCI, "--root", ROOT, "exec", "--tty", b.id, "sh", "-c", "exit 6"])
+        equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 6)
+        os.close(fd)
+    b.delete()
+
+
+def test_terminal_full():
+    """a command with a terminal that is given more than it reads, and says more than is read"""
+    b = running()
+    b.create()
+    b.start()
+    lines = b"".join(b"%06d\n" % i for i in range(50000))
+    status, out, err = b.oci("exec", "--tty", b.id, "sh", "-c",
+                             "stty -echo; echo go; cat; echo end", input=lines)
+    equal((status, err), (0, ""))
+    contains(out, "049999\r\nend\r\n")
+    # What is left behind in the background does not hold up the end.
+    status, out, _ = b.oci("exec", "--tty", b.id, "sh", "-c",
+                           "trap '' HUP; while :; do echo more; done & sleep 0.2; exit 3")
+    equal(status, 3)
     b.delete()
 
 

@@ -138,6 +138,17 @@ def test_capability_is_missed():
     equal(b.output(), "")
 
 
+def test_mount_label_without_selinux():
+    """a label for mounts is left out with a warning where there is no SELinux"""
+    if os.path.exists("/sys/fs/selinux/enforce"):
+        raise Skip("the host has SELinux")
+    b = Bundle(["/bin/true"])
+    b.linux["mountLabel"] = "system_u:object_r:svirt_sandbox_file_t:s0:c715,c811"
+    status, _, err = b.run()
+    equal(status, 0)
+    contains(err, "linux.mountLabel: the host has no SELinux")
+
+
 def test_unknown_capability_warns():
     """an unknown capability is a warning, not an error"""
     b = Bundle()
@@ -189,6 +200,18 @@ def test_seccomp_without_nnp():
     b.process["user"] = {"uid": 3, "gid": 3}
     b.linux["seccomp"] = seccomp("SCMP_ACT_ERRNO", ["mkdir"])
     equal(b.output().split(), ["NoNewPrivs:", "0", "Seccomp:", "2"])
+
+
+def test_seccomp_allows_little():
+    """what the runtime itself does last need not be allowed by the container's filter"""
+    for nnp in (True, False):
+        b = Bundle(["/bin/true"])
+        b.process["noNewPrivileges"] = nnp
+        b.process["user"] = {"uid": 3, "gid": 3}
+        b.linux["seccomp"] = seccomp("SCMP_ACT_KILL_PROCESS", [
+            "close_range", "rt_sigaction", "fchown", "open", "openat", "write", "sendmsg", "clone"])
+        status, _, err = b.run()
+        equal((status, err), (0, ""))
 
 
 def test_seccomp_notify():
