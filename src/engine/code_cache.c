@@ -1,6 +1,7 @@
 #include "engine/code_cache.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -59,17 +60,56 @@ void code_cache_reset(struct code_cache *c)
     c->used = c->kept;
 }
 
-int code_cache_copy(const struct code_cache *c, struct error **err)
+/* A copy without a descriptor: slower to fill, page by page. */
+static int copy_to_memory(const struct code_cache *c, struct code_copy *out, struct error **err)
 {
-    AUTO_CLOSE int fd = make_file(c->size, err);
-    if (fd < 0)
-        return -1;
-    if (write_all(fd, c->rw, c->used) < 0)
-        return error_set(err, errno, "copy the code cache");
-    return STEAL_FD(fd);
+    void *m = mmap(NULL, c->size, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (m == MAP_FAILED)
+        return error_set(err, errno, "%zu bytes for a copy of the code cache", c->size);
+    memcpy(m, c->rw, c->used);
+    out->memory = m;
+    return 0;
 }
 
-int code_cache_move(struct code_cache *c, int fd, struct error **err)
+/* The second mapping of the same pages comes from mremap(2): an old size of 0 duplicates a shared
+ * one. */
+static int move_from_memory(struct code_cache *c, struct code_copy *copy, struct error **err)
 {
-    return map_twice(fd, c->size, c->rw, c->rx, c, err);
+    int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+    if (mremap(copy->memory, 0, c->size, flags, c->rx) == MAP_FAILED ||
+        mprotect(c->rx, c->size, PROT_READ | PROT_EXEC) < 0 ||
+        mremap(copy->memory, c->size, c->size, flags, c->rw) == MAP_FAILED)
+        return error_set(err, errno, "map %zu bytes of code cache", c->size);
+    copy->memory = NULL;
+    return 0;
+}
+
+int code_cache_copy(const struct code_cache *c, struct code_copy *out, struct error **err)
+{
+    *out = (struct code_copy){.fd = -1};
+    ERROR_CLEANUP none = NULL;
+    AUTO_CLOSE int fd = make_file(c->size, &none);
+    if (fd < 0)
+        return copy_to_memory(c, out, err);
+    if (write_all(fd, c->rw, c->used) < 0)
+        return error_set(err, errno, "copy the code cache");
+    out->fd = STEAL_FD(fd);
+    return 0;
+}
+
+int code_cache_move(struct code_cache *c, struct code_copy *copy, struct error **err)
+{
+    if (copy->memory)
+        return move_from_memory(c, copy, err);
+    return map_twice(copy->fd, c->size, c->rw, c->rx, c, err);
+}
+
+void code_copy_free(struct code_copy *copy, size_t size)
+{
+    if (copy->fd >= 0)
+        close(copy->fd);
+    if (copy->memory)
+        munmap(copy->memory, size);
+    *copy = (struct code_copy){.fd = -1};
 }

@@ -23,10 +23,16 @@ void code_cache_free(struct code_cache *c);
 void code_cache_reset(struct code_cache *c);
 
 /* fork: the child needs the code in memory of its own, as it was at that instant; the parent goes
- * on changing its links at once. So the copy is made before, by the parent: a descriptor, or -1. */
-int code_cache_copy(const struct code_cache *c, struct error **err);
-/* In the child: the cache is now what fd holds, at the same addresses. fd stays the caller's. */
-int code_cache_move(struct code_cache *c, int fd, struct error **err);
+ * on changing its links at once. So the copy is made before, by the parent. */
+struct code_copy {
+    int fd;          /* of a file that holds it, or -1: the program has used up all descriptors */
+    uint8_t *memory; /* then this shared mapping does */
+};
+
+int code_cache_copy(const struct code_cache *c, struct code_copy *out, struct error **err);
+/* In the child: the cache is now the copy, at the same addresses. */
+int code_cache_move(struct code_cache *c, struct code_copy *copy, struct error **err);
+void code_copy_free(struct code_copy *copy, size_t size);
 
 static inline uint8_t *code_cache_rx(const struct code_cache *c, const uint8_t *rw)
 {

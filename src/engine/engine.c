@@ -194,19 +194,19 @@ void engine_get_stats(struct engine *e, struct engine_stats *out)
     pthread_mutex_unlock(&e->lock);
 }
 
-void engine_fork_prepare(struct engine *e)
+int engine_fork_prepare(struct engine *e, struct error **err)
 {
     pthread_mutex_lock(&e->lock);
-    e->fork_fd = -1;
-    if (!e->config.interpret)
-        e->fork_fd = code_cache_copy(&e->cache, &e->fork_error);
+    e->fork_copy = (struct code_copy){.fd = -1};
+    if (e->config.interpret || code_cache_copy(&e->cache, &e->fork_copy, err) == 0)
+        return 0;
+    pthread_mutex_unlock(&e->lock);
+    return -1;
 }
 
 void engine_fork_parent(struct engine *e)
 {
-    if (e->fork_fd >= 0)
-        close(e->fork_fd);
-    error_free(&e->fork_error);
+    code_copy_free(&e->fork_copy, e->cache.size);
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -217,13 +217,9 @@ int engine_fork_child(struct engine *e, struct cpu *self, struct error **err)
     e->cpus = self;
     if (e->config.interpret)
         return 0;
-    if (e->fork_fd < 0) {
-        if (err)
-            *err = STEAL_PTR(e->fork_error);
-        return -1;
-    }
-    AUTO_CLOSE int fd = e->fork_fd;
-    return code_cache_move(&e->cache, fd, err);
+    int r = code_cache_move(&e->cache, &e->fork_copy, err);
+    code_copy_free(&e->fork_copy, e->cache.size);
+    return r;
 }
 
 /* Notes that code on the page at pc is translated from now on, and answers where the page's bytes

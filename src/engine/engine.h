@@ -134,7 +134,7 @@ bool engine_host_fault(struct cpu *cpu, siginfo_t *info, void *ucontext, uint64_
 
 /* fork() in a process wall: lock before it, then unlock in the parent and in the child, where only
  * the calling cpu lives on and translations move to memory of the child's own. */
-void engine_fork_prepare(struct engine *e);
+int engine_fork_prepare(struct engine *e, struct error **err);
 void engine_fork_parent(struct engine *e);
 int engine_fork_child(struct engine *e, struct cpu *self, struct error **err);
 

@@ -40,9 +40,8 @@ struct engine {
     struct block_table blocks;
     struct cpu *cpus;
     struct engine_stats stats;
-    int fork_fd; /* between engine_fork_prepare and _parent or _child: the copy of the cache */
-    struct error *fork_error; /* or why there is none */
-    void *emit;               /* the emitter's scratch memory */
+    struct code_copy fork_copy; /* between engine_fork_prepare and _parent or _child */
+    void *emit;                 /* the emitter's scratch memory */
     atomic_uint_fast64_t
         generation; /* counts whole flushes: shadow stacks and jump caches of older ones are void */
     struct {

@@ -190,7 +190,7 @@ static void child_setup(struct thread *t, const struct clone_request *r)
         signal_clear_handlers(t->sighand);
 }
 
-/* A raw clone3 for what libc's fork() cannot do: namespaces, pidfds, other exit signals. */
+/* The raw call for what libc's fork() cannot do: namespaces, pidfds, other exit signals. */
 static long host_fork(const struct clone_request *r)
 {
     uint64_t plain = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID |
@@ -203,29 +203,35 @@ static long host_fork(const struct clone_request *r)
         uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
             set_tid_size, cgroup;
     } args = {
-        .flags = r->flags & ~(plain | CLONE_VM | CLONE_VFORK),
+        .flags = r->flags & ~plain,
         .pidfd = r->pidfd,
         .exit_signal = r->exit_signal,
         .set_tid = r->set_tid,
         .set_tid_size = r->set_tid_size,
         .cgroup = r->cgroup,
     };
-    return HOST_CALL(SYS_clone3, &args, sizeof args);
+    if ((args.flags & (CSIGNAL | CLONE_INTO_CGROUP)) || r->set_tid_size)
+        return HOST_CALL(SYS_clone3, &args, sizeof args);
+    /* clone3 refuses an exit signal with CLONE_PARENT, which ignores it */
+    return HOST_CALL(SYS_clone, args.flags | r->exit_signal, 0, r->pidfd);
 }
 
 static long make_process(struct thread *t, const struct clone_request *r)
 {
     struct process *p = t->process;
+    ERROR_CLEANUP err = NULL;
+    long pid = -ENOMEM;
     pthread_mutex_lock(&p->threads_lock);
     pthread_mutex_lock(&p->space.lock);
-    engine_fork_prepare(p->engine);
-    long pid = host_fork(r);
-    if (pid == 0) {
-        only_survivor(t);
-        child_setup(t, r);
-        return 0;
+    if (engine_fork_prepare(p->engine, &err) == 0) {
+        pid = host_fork(r);
+        if (pid == 0) {
+            only_survivor(t);
+            child_setup(t, r);
+            return 0;
+        }
+        engine_fork_parent(p->engine);
     }
-    engine_fork_parent(p->engine);
     pthread_mutex_unlock(&p->space.lock);
     pthread_mutex_unlock(&p->threads_lock);
     if (pid > 0 && (r->flags & CLONE_PARENT_SETTID)) {
@@ -235,26 +241,64 @@ static long make_process(struct thread *t, const struct clone_request *r)
     return pid;
 }
 
-struct vfork_start {
+/* --- Processes in the same memory --- */
+
+struct vm_start {
     struct thread *thread;
     const struct clone_request *request;
+    pid_t pid;       /* as the parent sees it */
+    atomic_int told; /* 1: it runs; below: -errno, it does not. From then on all this may be gone */
 };
 
-static int vfork_main(void *arg)
+static void tell_parent(struct vm_start *s, int what)
 {
-    struct vfork_start *s = arg;
+    atomic_store(&s->told, what);
+    HOST_CALL(SYS_futex, &s->told, FUTEX_WAKE_PRIVATE, 1);
+}
+
+static int vm_child_main(void *arg)
+{
+    struct vm_start *s = arg;
     struct thread *t = s->thread;
+    const struct clone_request *r = s->request;
     signal_init_thread(t);
-    child_setup(t, s->request);
+    child_setup(t, r);
+    t->clear_tid = 0; /* the host's kernel does it, whatever the child ends by */
+    pid_t pid = r->flags & CLONE_PIDFD ? t->tid : s->pid;
+    if (r->flags & CLONE_PARENT_SETTID)
+        guest_write(r->parent_tid, &pid, sizeof pid);
+    s->pid = pid;
+    if (!(r->flags & CLONE_VFORK))
+        tell_parent(s, 1);
     signal_unblock(t);
     thread_loop(t);
     return 0;
 }
 
-/* A child in the same memory, while the parent waits: as on Linux, so that what the child writes is
- * seen (posix_spawn's error), and so that no memory has to be copied. The child has libc's thread
- * data in common with the parent, which uses it again only when the child has ended. */
-static long make_vfork(struct thread *t, const struct clone_request *r)
+/* Runs the child and waits until it has ended or become another program. The child has libc's
+ * thread data in common with the host thread that waits here. */
+static long run_vm_child(struct vm_start *s)
+{
+    struct thread *n = s->thread;
+    const struct clone_request *r = s->request;
+    struct sighand *own = n->sighand != &n->process->sighand ? n->sighand : NULL;
+    uint64_t handled = CLONE_SETTLS | CLONE_CHILD_SETTID | CLONE_CLEAR_SIGHAND | CLONE_SIGHAND;
+    uint64_t flags = (r->flags & ~handled) | CLONE_VFORK | r->exit_signal;
+    flags &= r->flags & CLONE_PIDFD ? ~(uint64_t)CLONE_PARENT_SETTID : ~0ull;
+    flags |= r->flags & CLONE_PIDFD ? 0 : CLONE_PARENT_SETTID;
+    void *id = r->flags & CLONE_PIDFD ? (void *)r->pidfd : &s->pid;
+    long pid = clone(vm_child_main, (char *)n->host_stack + HOST_STACK_SIZE, (int)flags, s, id,
+                     NULL, (void *)r->child_tid);
+    if (pid < 0)
+        pid = -errno;
+    engine_detach(&n->cpu);
+    thread_free(n);
+    free(own);
+    return pid;
+}
+
+/* The thread of a child in the same memory, with a copy of the signal actions. */
+static struct thread *vm_child_thread(struct thread *t, const struct clone_request *r)
 {
     struct sighand *sighand = malloc(sizeof *sighand);
     struct thread *n = sighand ? thread_copy(t, r) : NULL;
@@ -267,7 +311,7 @@ static long make_vfork(struct thread *t, const struct clone_request *r)
             thread_free(n);
         }
         free(sighand);
-        return -ENOMEM;
+        return NULL;
     }
     pthread_mutex_init(&sighand->lock, NULL);
     memcpy(sighand->action, t->sighand->action, sizeof sighand->action);
@@ -275,24 +319,63 @@ static long make_vfork(struct thread *t, const struct clone_request *r)
     n->vfork_child = true;
     n->leader = true;
     n->host_stack = stack;
-    n->altstack = t->altstack;
-    struct vfork_start s = {n, r};
-    uint64_t flags = (r->flags & ~(CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
-                                   CLONE_CHILD_CLEARTID | CLONE_CLEAR_SIGHAND | CLONE_SIGHAND)) |
-                     r->exit_signal;
-    long pid = clone(vfork_main, (char *)stack + HOST_STACK_SIZE, (int)flags, &s,
-                     r->flags & CLONE_PIDFD ? (void *)r->pidfd : NULL);
-    if (pid < 0)
-        pid = -errno;
+    n->altstack = r->flags & CLONE_VFORK ? t->altstack : (struct guest_stack){0};
+    return n;
+}
+
+/* While the parent waits: as on Linux, so that what the child writes is seen (posix_spawn's error),
+ * and so that no memory has to be copied. */
+static long make_vfork(struct thread *t, const struct clone_request *r)
+{
+    struct vm_start s = {.thread = vm_child_thread(t, r), .request = r};
+    if (!s.thread)
+        return -ENOMEM;
+    long pid = run_vm_child(&s);
     current_thread = t;
-    engine_detach(&n->cpu);
-    thread_free(n);
-    free(sighand);
     if (pid > 0 && (r->flags & CLONE_PARENT_SETTID)) {
         pid_t tid = (pid_t)pid;
         guest_write(r->parent_tid, &tid, sizeof tid);
     }
     return pid;
+}
+
+static void *stand_in_main(void *arg)
+{
+    struct vm_start *s = arg;
+    long pid = run_vm_child(s);
+    current_thread = NULL;
+    if (pid < 0)
+        tell_parent(s, (int)pid);
+    return NULL;
+}
+
+/* While the parent goes on: then a host thread made for it waits in the parent's stead, and lends
+ * the child its thread data. */
+static long make_vm_process(struct thread *t, const struct clone_request *r)
+{
+    if ((r->flags & CLONE_NEWPID) && (r->flags & CLONE_PIDFD)) /* nothing would tell the number */
+        return -EINVAL;
+    struct vm_start s = {.thread = vm_child_thread(t, r), .request = r};
+    pthread_attr_t attr;
+    pthread_t id;
+    if (!s.thread)
+        return -ENOMEM;
+    engine_set_parallel(t->process->engine);
+    struct sighand *own = s.thread->sighand;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, HOST_STACK_SIZE);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    int e = pthread_create(&id, &attr, stand_in_main, &s);
+    pthread_attr_destroy(&attr);
+    if (e) {
+        engine_detach(&s.thread->cpu);
+        thread_free(s.thread);
+        free(own);
+        return -EAGAIN;
+    }
+    while (!atomic_load(&s.told))
+        HOST_CALL(SYS_futex, &s.told, FUTEX_WAIT_PRIVATE, 0, 0);
+    return s.told < 0 ? s.told : s.pid;
 }
 
 /* --- clone --- */
@@ -313,10 +396,6 @@ long thread_clone(struct thread *t, const struct clone_request *r)
     bool thread = r->flags & CLONE_THREAD;
     if (thread && ((r->flags & ~(uint64_t)THREAD_FLAGS) || t->vfork_child))
         return -EINVAL;
-    /* A second process that runs in the same memory at the same time would need libc's thread data
-     * twice: only the kind that makes its parent wait is there. */
-    if (!thread && (r->flags & CLONE_VM) && !(r->flags & CLONE_VFORK))
-        return -EINVAL;
 
     signal_block_all(); /* children are born with everything blocked and set the mask themselves */
     long result = -ERESTARTNOINTR;
@@ -325,7 +404,7 @@ long thread_clone(struct thread *t, const struct clone_request *r)
     if (thread)
         result = make_thread(t, r);
     else if (r->flags & CLONE_VM)
-        result = make_vfork(t, r);
+        result = r->flags & CLONE_VFORK ? make_vfork(t, r) : make_vm_process(t, r);
     else
         result = make_process(t, r);
     signal_unblock(t);

@@ -31,6 +31,8 @@ long sys_exit_group(struct thread *t, const uint64_t a[6])
 
 long sys_set_tid_address(struct thread *t, const uint64_t a[6])
 {
+    if (t->vfork_child)
+        return HOST_CALL(SYS_set_tid_address, a[0]);
     t->clear_tid = a[0];
     return t->tid;
 }
@@ -82,7 +84,8 @@ long sys_clone3(struct thread *t, const uint64_t a[6])
         .set_tid_size = v[9],
         .cgroup = v[10],
     };
-    if ((r.flags & CSIGNAL_MASK & ~CLONE_NEWTIME) || !v[5] != !v[6])
+    if ((r.flags & CSIGNAL_MASK & ~CLONE_NEWTIME) || !v[5] != !v[6] ||
+        ((r.flags & (CLONE_THREAD | CLONE_PARENT)) && r.exit_signal))
         return -EINVAL;
     return thread_clone(t, &r);
 }
