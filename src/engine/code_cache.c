@@ -85,12 +85,13 @@ static int move_from_memory(struct code_cache *c, struct code_copy *copy, struct
     return 0;
 }
 
-int code_cache_copy(const struct code_cache *c, struct code_copy *out, struct error **err)
+int code_cache_copy(const struct code_cache *c, bool file, struct code_copy *out,
+                    struct error **err)
 {
     *out = (struct code_copy){.fd = -1};
     ERROR_CLEANUP none = NULL;
-    AUTO_CLOSE int fd = make_file(c->size, &none);
-    if (fd < 0)
+    AUTO_CLOSE int fd = file ? make_file(c->size, &none) : -1;
+    if (fd < 0) /* the program may have used up all descriptors */
         return copy_to_memory(c, out, err);
     if (write_all(fd, c->rw, c->used) < 0)
         return error_set(err, errno, "copy the code cache");

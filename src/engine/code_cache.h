@@ -3,6 +3,7 @@
 #ifndef WIRT_ENGINE_CODE_CACHE_H
 #define WIRT_ENGINE_CODE_CACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,11 +26,13 @@ void code_cache_reset(struct code_cache *c);
 /* fork: the child needs the code in memory of its own, as it was at that instant; the parent goes
  * on changing its links at once. So the copy is made before, by the parent. */
 struct code_copy {
-    int fd;          /* of a file that holds it, or -1: the program has used up all descriptors */
+    int fd;          /* of a file that holds it, or -1: none could or should be had */
     uint8_t *memory; /* then this shared mapping does */
 };
 
-int code_cache_copy(const struct code_cache *c, struct code_copy *out, struct error **err);
+/* file: a descriptor may be used, which is quicker. */
+int code_cache_copy(const struct code_cache *c, bool file, struct code_copy *out,
+                    struct error **err);
 /* In the child: the cache is now the copy, at the same addresses. */
 int code_cache_move(struct code_cache *c, struct code_copy *copy, struct error **err);
 void code_copy_free(struct code_copy *copy, size_t size);

@@ -194,11 +194,11 @@ void engine_get_stats(struct engine *e, struct engine_stats *out)
     pthread_mutex_unlock(&e->lock);
 }
 
-int engine_fork_prepare(struct engine *e, struct error **err)
+int engine_fork_prepare(struct engine *e, bool shared_files, struct error **err)
 {
     pthread_mutex_lock(&e->lock);
     e->fork_copy = (struct code_copy){.fd = -1};
-    if (e->config.interpret || code_cache_copy(&e->cache, &e->fork_copy, err) == 0)
+    if (e->config.interpret || code_cache_copy(&e->cache, !shared_files, &e->fork_copy, err) == 0)
         return 0;
     pthread_mutex_unlock(&e->lock);
     return -1;

@@ -133,8 +133,9 @@ void engine_flush(struct engine *e);
 bool engine_host_fault(struct cpu *cpu, siginfo_t *info, void *ucontext, uint64_t cause);
 
 /* fork() in a process wall: lock before it, then unlock in the parent and in the child, where only
- * the calling cpu lives on and translations move to memory of the child's own. */
-int engine_fork_prepare(struct engine *e, struct error **err);
+ * the calling cpu lives on and translations move to memory of the child's own. shared_files: parent
+ * and child will have one table of descriptors. */
+int engine_fork_prepare(struct engine *e, bool shared_files, struct error **err);
 void engine_fork_parent(struct engine *e);
 int engine_fork_child(struct engine *e, struct cpu *self, struct error **err);
 

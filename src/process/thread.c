@@ -194,7 +194,7 @@ static void child_setup(struct thread *t, const struct clone_request *r)
 static long host_fork(const struct clone_request *r)
 {
     uint64_t plain = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID |
-                     CLONE_SETTLS | CLONE_CLEAR_SIGHAND | CLONE_SYSVSEM;
+                     CLONE_SETTLS | CLONE_CLEAR_SIGHAND;
     if (!(r->flags & ~plain) && r->exit_signal == SIGCHLD && !r->set_tid_size) {
         pid_t pid = fork();
         return pid < 0 ? -errno : pid;
@@ -223,7 +223,7 @@ static long make_process(struct thread *t, const struct clone_request *r)
     long pid = -ENOMEM;
     pthread_mutex_lock(&p->threads_lock);
     pthread_mutex_lock(&p->space.lock);
-    if (engine_fork_prepare(p->engine, &err) == 0) {
+    if (engine_fork_prepare(p->engine, r->flags & CLONE_FILES, &err) == 0) {
         pid = host_fork(r);
         if (pid == 0) {
             only_survivor(t);
@@ -275,15 +275,25 @@ static int vm_child_main(void *arg)
     return 0;
 }
 
+static void vm_child_free(struct thread *n)
+{
+    engine_detach(&n->cpu);
+    if (n->sighand != &n->process->sighand)
+        free(n->sighand);
+    thread_free(n);
+}
+
 /* Runs the child and waits until it has ended or become another program. The child has libc's
  * thread data in common with the host thread that waits here. */
 static long run_vm_child(struct vm_start *s)
 {
     struct thread *n = s->thread;
     const struct clone_request *r = s->request;
-    struct sighand *own = n->sighand != &n->process->sighand ? n->sighand : NULL;
-    uint64_t handled = CLONE_SETTLS | CLONE_CHILD_SETTID | CLONE_CLEAR_SIGHAND | CLONE_SIGHAND;
+    bool own = n->sighand != &n->process->sighand;
+    uint64_t handled = CLONE_SETTLS | CLONE_CHILD_SETTID | CLONE_CLEAR_SIGHAND;
     uint64_t flags = (r->flags & ~handled) | CLONE_VFORK | r->exit_signal;
+    if (own)
+        flags &= ~(uint64_t)CLONE_SIGHAND;
     flags &= r->flags & CLONE_PIDFD ? ~(uint64_t)CLONE_PARENT_SETTID : ~0ull;
     flags |= r->flags & CLONE_PIDFD ? 0 : CLONE_PARENT_SETTID;
     void *id = r->flags & CLONE_PIDFD ? (void *)r->pidfd : &s->pid;
@@ -291,34 +301,42 @@ static long run_vm_child(struct vm_start *s)
                      NULL, (void *)r->child_tid);
     if (pid < 0)
         pid = -errno;
-    engine_detach(&n->cpu);
-    thread_free(n);
-    free(own);
+    vm_child_free(n);
     return pid;
 }
 
-/* The thread of a child in the same memory, with a copy of the signal actions. */
+/* Gives a child in the same memory its signal actions: a copy, unless they are to be shared with
+ * the process itself. */
+static bool set_actions(struct thread *n, const struct thread *t, bool shared)
+{
+    if (shared && t->sighand == &t->process->sighand)
+        return true;
+    struct sighand *s = malloc(sizeof *s);
+    if (!s)
+        return false;
+    pthread_mutex_init(&s->lock, NULL);
+    memcpy(s->action, t->sighand->action, sizeof s->action);
+    n->sighand = s;
+    return true;
+}
+
+/* The thread of a child in the same memory, or NULL. */
 static struct thread *vm_child_thread(struct thread *t, const struct clone_request *r)
 {
-    struct sighand *sighand = malloc(sizeof *sighand);
-    struct thread *n = sighand ? thread_copy(t, r) : NULL;
-    void *stack = n ? mmap(NULL, HOST_STACK_SIZE, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0)
-                    : MAP_FAILED;
-    if (stack == MAP_FAILED) {
-        if (n) {
-            engine_detach(&n->cpu);
-            thread_free(n);
-        }
-        free(sighand);
+    struct thread *n = thread_copy(t, r);
+    if (!n)
+        return NULL;
+    void *stack = mmap(NULL, HOST_STACK_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (stack != MAP_FAILED)
+        n->host_stack = stack;
+    if (stack == MAP_FAILED || !set_actions(n, t, r->flags & CLONE_SIGHAND)) {
+        engine_detach(&n->cpu);
+        thread_free(n);
         return NULL;
     }
-    pthread_mutex_init(&sighand->lock, NULL);
-    memcpy(sighand->action, t->sighand->action, sizeof sighand->action);
-    n->sighand = sighand;
     n->vfork_child = true;
     n->leader = true;
-    n->host_stack = stack;
     n->altstack = r->flags & CLONE_VFORK ? t->altstack : (struct guest_stack){0};
     return n;
 }
@@ -361,16 +379,13 @@ static long make_vm_process(struct thread *t, const struct clone_request *r)
     if (!s.thread)
         return -ENOMEM;
     engine_set_parallel(t->process->engine);
-    struct sighand *own = s.thread->sighand;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, HOST_STACK_SIZE);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     int e = pthread_create(&id, &attr, stand_in_main, &s);
     pthread_attr_destroy(&attr);
     if (e) {
-        engine_detach(&s.thread->cpu);
-        thread_free(s.thread);
-        free(own);
+        vm_child_free(s.thread);
         return -EAGAIN;
     }
     while (!atomic_load(&s.told))
