@@ -22,6 +22,9 @@ static int map_twice(int fd, size_t size, uint8_t *at_rw, uint8_t *at_rx, struct
         munmap(rw, size);
         return -1;
     }
+    /* A core dump is the guest's: it would have each page of the cache in it, twice. */
+    madvise(rw, size, MADV_DONTDUMP);
+    madvise(rx, size, MADV_DONTDUMP);
     out->rw = rw;
     out->rx = rx;
     return 0;

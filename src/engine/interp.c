@@ -145,6 +145,8 @@ int ir_interpret(struct cpu *cpu, const struct ir_block *block)
             cpu->pc = (uint64_t)i->imm;
             return STEP_NEXT;
         }
+        if (i->op == IR_POLL) /* asked for between blocks */
+            continue;
         int step = control(cpu, i, a);
         if (step != STEP_NEXT)
             return step;

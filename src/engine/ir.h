@@ -110,6 +110,8 @@ enum ir_op {
 
     /* Control */
     IR_BR,    /* leave to guest pc imm when (a cond b); b IR_NONE: compare with 0 */
+    IR_POLL,  /* leave to guest pc imm if cpu->exit_request is set: on the way along a jump backward
+                 that the block follows, so that no circle of blocks goes round unasked */
     IR_JUMP,  /* leave to guest pc imm; the last instruction. flag IR_CALL: a direct call, whose
                  return address  (just set in ra) is aux */
     IR_JUMPR, /* leave to guest pc in a (bit 0 already cleared); flags IR_CALL (return address aux),

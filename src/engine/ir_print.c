@@ -79,6 +79,7 @@ static const char *const names[IR_OP_COUNT] = {
     [IR_FMV_FROM_INT] = "fmv_from_int",
     [IR_UNBOX] = "unbox",
     [IR_BR] = "br",
+    [IR_POLL] = "poll",
     [IR_JUMP] = "jump",
     [IR_JUMPR] = "jumpr",
     [IR_TRAP] = "trap",

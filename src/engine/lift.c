@@ -121,6 +121,8 @@ bool lift_block(struct cpu *cpu, bool paged, struct ir_block *out)
         pc = r == LIFT_JUMP ? l.bd.pc : pc + out->guest_len[l.bd.gi];
         if (straddles || out->n_guest == MAX_INSNS || out->n > IR_LIMIT - IR_ROOM ||
             contains(out, pc) || !fetch_insn(&l, pc)) {
+            if (out->n && out->insn[out->n - 1].op == IR_POLL)
+                out->n--; /* the jump asks by itself */
             build_jump(&l.bd, pc);
             return true;
         }

@@ -17,6 +17,18 @@ static enum lifted end_direct(struct builder *bd, uint64_t target, uint64_t link
     return LIFT_END;
 }
 
+/* The block goes on at target. */
+static enum lifted follow(struct builder *bd, uint64_t target)
+{
+    if (target <= bd->pc) {
+        struct ir_insn i = {.op = IR_POLL, .a = IR_NONE, .b = IR_NONE, .c = IR_NONE};
+        i.imm = (int64_t)target;
+        build_insn(bd, i);
+    }
+    bd->pc = target;
+    return LIFT_JUMP;
+}
+
 /* To a known place: a call ends the block, a jump does not. */
 static enum lifted direct(struct builder *bd, const struct decoded *d, uint64_t target)
 {
@@ -25,8 +37,7 @@ static enum lifted direct(struct builder *bd, const struct decoded *d, uint64_t 
         build_setx(bd, d->rd, build_const(bd, link));
     if (is_link(d->rd))
         return end_direct(bd, target, link);
-    bd->pc = target;
-    return LIFT_JUMP;
+    return follow(bd, target);
 }
 
 static enum lifted indirect(struct builder *bd, const struct decoded *d)
@@ -69,10 +80,8 @@ static enum lifted branch(struct builder *bd, const struct decoded *d, enum ir_c
     uint16_t a = build_getx(bd, d->rs1), b = build_getx(bd, d->rs2);
     bool const_a = build_is_const(bd, a, &ka), const_b = build_is_const(bd, b, &kb);
     bool known = a == b || (const_a && const_b);
-    if (known && ir_compare(cond, a == b ? 0 : ka, a == b ? 0 : kb)) {
-        bd->pc = target;
-        return LIFT_JUMP;
-    }
+    if (known && ir_compare(cond, a == b ? 0 : ka, a == b ? 0 : kb))
+        return follow(bd, target);
     if (known)
         return LIFT_NEXT;
     if (const_a && cond <= COND_NE) {

@@ -382,6 +382,7 @@ void emit_control(struct emit *m, unsigned n)
     const struct ir_insn *i = &m->ir->insn[n];
     switch (i->op) {
     case IR_BR: emit_branch(m, n); break;
+    case IR_POLL: check_request(m, (uint64_t)i->imm); break;
     case IR_JUMP: emit_jump_insn(m, n); break;
     case IR_JUMPR: emit_jump_register(m, n); break;
     case IR_TRAP: emit_trap(m, n); break;

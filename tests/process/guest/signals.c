@@ -453,6 +453,32 @@ static void test_thread_signal(void)
     CHECK("pthread_kill", count == 1 && last == SIGUSR2);
 }
 
+/* A loop that goes back by an unconditional jump only, and from there forward to that jump. */
+static void test_loop(void)
+{
+    install(SIGALRM, counter, 0);
+    count = 0;
+    alarm(1);
+#ifdef __riscv
+    __asm__ volatile("   mv t2, %0\n"
+                     "   j 2f\n"
+                     "1: lw t0, 0(t2)\n"
+                     "   bnez t0, 3f\n"
+                     "   addi t1, t1, 1\n"
+                     "   lw t0, 0(t2)\n"
+                     "   beqz t0, 2f\n"
+                     "   j 3f\n"
+                     "2: addi t1, t1, 2\n"
+                     "   j 1b\n"
+                     "3:\n" ::"r"(&count)
+                     : "t0", "t1", "t2", "memory");
+#else
+    while (!count)
+        ;
+#endif
+    CHECK("a signal ends a loop without a backward branch", count == 1);
+}
+
 int main(void)
 {
     test_basic();
@@ -467,5 +493,6 @@ int main(void)
     test_kill_race();
     test_timer();
     test_thread_signal();
+    test_loop();
     return check_failed;
 }
