@@ -14,6 +14,6 @@ ninja --quiet -C "$build"
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=0:allow_user_segv_handler=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export WIRT_BUILD=$build WIRT_SANITIZED=1
-[ $# -gt 0 ] || set -- base/ isa/ engine/ image/ container/ process/ machine/ guest/
+[ $# -gt 0 ] || set -- base/ isa/ engine/ image/ container/ process/ machine/ agent/ guest/
 scripts/programs.sh
 exec tests/run "$@"

@@ -24,13 +24,14 @@
 #define QUEUE_MAX (1u << 20) /* and before the host's frames do */
 
 #define HELLO_MS     1000
+#define CLOSED_MS    100  /* how often we look whether somebody has taken the other end */
 #define TERM_MS      2000 /* from SIGTERM to SIGKILL at power-off */
 #define KILL_MS      500
 #define POWER_OFF_MS 10 /* how often we look whether all have ended */
 
 struct agent {
     struct port port;
-    bool port_is_device; /* which can come back */
+    bool port_is_device; /* whose other end may be taken again */
     int child_signal;    /* signalfd of SIGCHLD */
     struct session *session[SESSIONS];
     unsigned turn; /* whose output goes first */
@@ -60,17 +61,13 @@ static struct session **find_session(struct agent *a, unsigned number)
 
 static int run(struct agent *a, const struct agent_frame *f, const uint8_t *payload)
 {
-    struct session **slot = a->session, **end = a->session + SESSIONS;
-    bool malformed;
+    struct session **slot = a->session, **end = a->session + SESSIONS, *none;
     while (slot < end && *slot)
         slot++;
-    if (slot == end || a->ending) {
-        session_refuse(&a->port, f->session, false,
-                       a->ending ? "the machine powers off" : "64 commands run already");
-        return 0;
-    }
-    *slot = session_new(&a->port, f->session, payload, f->length, &malformed);
-    return malformed ? -1 : 0;
+    const char *refusal = a->ending ? "the machine powers off" : "64 commands run already";
+    if (slot == end || a->ending)
+        return session_start(&none, &a->port, f, payload, refusal);
+    return session_start(slot, &a->port, f, payload, NULL);
 }
 
 static int power(struct agent *a, const struct agent_frame *f, const uint8_t *payload)
@@ -114,18 +111,21 @@ static int start_over(struct agent *a, struct error **err)
             session_free(a->session[i]);
             a->session[i] = NULL;
         }
-    a->hello_at = now_ms() + (a->port.connected ? 0 : HELLO_MS);
+    a->hello_at = now_ms();
     return port_distrust(&a->port, err);
 }
 
-/* 1, 0 when the host has gone for good, -1. */
+/* 1; 0: the host has gone for good; -1. */
 static int receive(struct agent *a, struct error **err)
 {
-    bool betrayed;
-    int n = port_receive(&a->port, on_frame, a, &betrayed, err);
-    if (n < 0 || (n == 0 && !a->port_is_device))
-        return n;
-    return (n == 0 || betrayed) && start_over(a, err) < 0 ? -1 : 1;
+    enum port_state state = port_receive(&a->port, on_frame, a, err);
+    if (state == PORT_OK || state == PORT_FAILED || (state == PORT_CLOSED && !a->port_is_device))
+        return state;
+    if (start_over(a, err) < 0)
+        return -1;
+    if (state == PORT_CLOSED)
+        poll(NULL, 0, CLOSED_MS); /* nobody is there to be kept waiting */
+    return 1;
 }
 
 /* ---- the loop ----------------------------------------------------------------------------------
@@ -202,8 +202,7 @@ static int serve(struct agent *a, struct error **err)
             return -1;
         size_t queued = a->port.out.len;
         int events = (queued ? POLLOUT : 0) | (queued < QUEUE_MAX ? POLLIN : 0);
-        fds[0] =
-            (struct pollfd){.fd = a->port.connected ? a->port.fd : -1, .events = (short)events};
+        fds[0] = (struct pollfd){.fd = a->port.fd, .events = (short)events};
         fds[1] = (struct pollfd){.fd = a->child_signal, .events = POLLIN};
         for (int i = 0; i < SESSIONS; i++) {
             struct pollfd *p = of_sessions + i * SESSION_FDS;

@@ -70,7 +70,6 @@ void port_close(struct port *p)
 
 void port_hello(struct port *p)
 {
-    p->connected = true; /* or the next read tells */
     if (!p->out.len)
         port_send(p, 0, AGENT_HELLO, p->hello.nonce, AGENT_NONCE);
 }
@@ -152,17 +151,17 @@ static int take_frames(struct port *p, port_frame_fn *fn, void *arg)
     return 0;
 }
 
-int port_receive(struct port *p, port_frame_fn *fn, void *arg, bool *betrayed, struct error **err)
+enum port_state port_receive(struct port *p, port_frame_fn *fn, void *arg, struct error **err)
 {
     ssize_t n = read(p->fd, p->in + p->in_len, sizeof p->in - p->in_len);
     if (n < 0 && errno == EAGAIN)
-        return 1;
+        return PORT_OK;
     if (n < 0)
         return error_set(err, errno, "read from the port");
-    p->connected = n > 0;
+    if (n == 0)
+        return PORT_CLOSED;
     p->in_len += (size_t)n;
     if (!p->trusted)
         p->trusted = answered(p);
-    *betrayed = p->trusted && take_frames(p, fn, arg) < 0;
-    return n > 0;
+    return p->trusted && take_frames(p, fn, arg) < 0 ? PORT_NONSENSE : PORT_OK;
 }

@@ -11,8 +11,7 @@
 
 struct port {
     int fd;
-    bool trusted;   /* the host has answered our HELLO: what it sends is frames */
-    bool connected; /* somebody holds the other end, as far as is known */
+    bool trusted; /* the host has answered our HELLO: what it sends is frames */
     struct agent_hello {
         struct agent_frame frame;
         uint8_t nonce[AGENT_NONCE];
@@ -49,8 +48,14 @@ void port_send(struct port *p, unsigned session, enum agent_type type, const voi
  * port's. */
 int port_flush(struct port *p, struct error **err);
 
-/* Reads once, and has fn do each frame that is there. 1; 0: the other end is closed; -1 with err:
- * the port has failed. When fn refuses a frame, trust is at an end: *betrayed is set. */
-int port_receive(struct port *p, port_frame_fn *fn, void *arg, bool *betrayed, struct error **err);
+enum port_state {
+    PORT_FAILED = -1,
+    PORT_CLOSED, /* nobody holds the other end */
+    PORT_OK,
+    PORT_NONSENSE, /* what has come is no frame, or fn refused it */
+};
+
+/* Reads once, and has fn do each frame that is there. Sets err when the port has failed. */
+enum port_state port_receive(struct port *p, port_frame_fn *fn, void *arg, struct error **err);
 
 #endif

@@ -1,6 +1,5 @@
 #include "agent/power.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <mntent.h>
@@ -23,41 +22,45 @@
 /* While this is there, our own init leaves the end to us. */
 #define POWEROFF_MARK "/run/wirt.poweroff"
 
-#define PF_KTHREAD 0x200000u /* in a process's flags, proc(5) */
+#define KERNEL_THREAD 0x200000u /* PF_KTHREAD in a process's flags */
 
-/* How many processes there are; and those with a terminal are sent sig, unless it is 0. */
-static int each_process(int sig)
+/* How many processes there are that are neither this one, process 1 nor the kernel's. With hang_up,
+ * those that ignore SIGTERM, which are interactive shells, are sent SIGHUP. */
+static int count_processes(bool hang_up)
 {
     AUTO_CLOSEDIR DIR *d = opendir("/proc");
     struct dirent *e;
     int n = 0;
     while (d && (e = readdir(d))) {
-        if (!isdigit((unsigned char)*e->d_name))
+        int pid = atoi(e->d_name);
+        if (pid <= 1 || pid == getpid())
             continue;
-        AUTO_FREE char *path = xasprintf("/proc/%s/stat", e->d_name);
+        AUTO_FREE char *path = xasprintf("/proc/%d/stat", pid);
         AUTO_FREE char *text = NULL;
-        char state;
-        int tty;
-        unsigned flags;
         if (read_file_at(AT_FDCWD, path, 4096, &text, NULL, NULL) < 0)
             continue; /* it has just ended */
+        /* proc(5): state, flags and sigignore, the fields 3, 9 and 33; the name before them may
+         * hold anything. */
+        char state = 'Z';
+        unsigned long flags = 0, ignored = 0;
         const char *after_name = strrchr(text, ')');
-        if (!after_name ||
-            sscanf(after_name + 1, " %c %*d %*d %*d %d %*d %u", &state, &tty, &flags) != 3)
-            continue;
-        int pid = atoi(e->d_name);
-        if (pid == 1 || pid == getpid() || state == 'Z' || (flags & PF_KTHREAD))
+        if (after_name)
+            sscanf(after_name,
+                   ") %c %*s %*s %*s %*s %*s %lu %*s %*s %*s %*s %*s %*s %*s %*s %*s"
+                   " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu",
+                   &state, &flags, &ignored);
+        if (state == 'Z' || (flags & KERNEL_THREAD))
             continue;
         n++;
-        if (sig && tty)
-            kill(pid, sig);
+        if (hang_up && (ignored & 1ul << (SIGTERM - 1)))
+            kill(pid, SIGHUP);
     }
     return n;
 }
 
 bool power_others_run(void)
 {
-    return each_process(0) > 0;
+    return count_processes(false) > 0;
 }
 
 void power_end_processes(bool force)
@@ -67,7 +70,7 @@ void power_end_processes(bool force)
         close(fd);
     kill(-1, force ? SIGKILL : SIGTERM);
     if (!force)
-        each_process(SIGHUP); /* shells do not mind SIGTERM; services would reload */
+        count_processes(true);
 }
 
 static void remount_read_only(void)

@@ -2,13 +2,12 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "agent/command.h"
+#include "base/cleanup.h"
 
 /* More than a terminal's buffers hold. */
 #define TTY_BUFFERS (128u << 10)
@@ -22,33 +21,31 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-void session_refuse(struct port *p, unsigned number, bool tty, const char *why)
+static void refuse(struct port *p, unsigned number, bool tty, const char *why)
 {
-    char *text = xasprintf("wirt: %s%s\n", why, tty ? "\r" : "");
+    AUTO_FREE char *text = xasprintf("wirt: %s%s\n", why, tty ? "\r" : "");
     port_send(p, number, tty ? AGENT_OUTPUT : AGENT_ERROR, text, strlen(text));
     port_send(p, number, AGENT_EXIT, &(uint8_t){STATUS_AGENT}, 1);
-    free(text);
 }
 
-struct session *session_new(struct port *p, unsigned number, const uint8_t *payload, size_t len,
-                            bool *malformed)
+int session_start(struct session **s, struct port *p, const struct agent_frame *f,
+                  const uint8_t *payload, const char *refusal)
 {
     ERROR_CLEANUP err = NULL;
     struct command c;
-    struct session *s = NULL;
-    int io[3];
-    *malformed = command_parse(&c, payload, len) < 0;
-    pid_t pid = *malformed ? -1 : command_start(&c, io, &err);
+    int io[3], result = command_parse(&c, payload, f->length);
+    pid_t pid = result < 0 || refusal ? -1 : command_start(&c, io, &err);
+    *s = NULL;
     if (pid > 0) {
-        s = xcalloc(1, sizeof *s);
-        *s = (struct session){.number = number, .tty = c.tty, .pid = pid, .in = io[0]};
-        s->out[0] = (struct output){.fd = io[1], .room = AGENT_WINDOW};
-        s->out[1] = (struct output){.fd = io[2], .room = AGENT_WINDOW};
-    } else if (!*malformed) {
-        session_refuse(p, number, c.tty, error_text(err));
+        *s = xcalloc(1, sizeof **s);
+        **s = (struct session){.number = f->session, .tty = c.tty, .pid = pid, .in = io[0]};
+        (*s)->out[0] = (struct output){.fd = io[1], .room = AGENT_WINDOW};
+        (*s)->out[1] = (struct output){.fd = io[2], .room = AGENT_WINDOW};
+    } else if (result == 0) {
+        refuse(p, f->session, c.tty, refusal ? refusal : error_text(err));
     }
     command_free(&c);
-    return s;
+    return result;
 }
 
 void session_free(struct session *s)
@@ -79,12 +76,10 @@ static void push_input(struct session *s)
 {
     while (s->in >= 0 && s->input_done < s->input.len) {
         ssize_t n = write(s->in, s->input.data + s->input_done, s->input.len - s->input_done);
-        if (n < 0 && errno == EAGAIN)
-            return;
-        if (n < 0) {
+        if (n < 0 && errno != EAGAIN)
             drop_input(s); /* EPIPE: the command does not want it */
+        if (n <= 0)
             return;
-        }
         s->input_done += (size_t)n;
         s->input_owed += (size_t)n;
     }
@@ -183,30 +178,31 @@ void session_ended(struct session *s, int status)
     }
 }
 
-/* Room counts only while there is something to say. */
 static bool may_pass(const struct session *s, int i)
 {
     return s->out[i].fd >= 0 && s->out[i].room;
 }
 
+/* One frame; after the process has ended all that is left, as nothing would call us again. */
 static void pass_output(struct session *s, struct port *p, int i)
 {
     struct output *o = &s->out[i];
-    uint8_t data[AGENT_DATA_MAX];
-    size_t most = o->room < sizeof data ? o->room : sizeof data;
-    if (!s->pid && o->left < most)
-        most = o->left;
-    ssize_t n = most ? read(o->fd, data, most) : 0;
-    if (n < 0 && errno == EAGAIN && s->pid)
-        return;
-    if (n <= 0) {
-        close_fd(&o->fd);
-        return;
-    }
-    port_send(p, s->number, output_type[i], data, (size_t)n);
-    o->room -= (uint32_t)n;
-    if (!s->pid)
-        o->left -= (size_t)n;
+    uint8_t data[AGENT_DATA_MAX - sizeof(struct agent_frame)]; /* the kernel's buffer is 16 KiB */
+    do {
+        size_t most = o->room < sizeof data ? o->room : sizeof data;
+        if (!s->pid && o->left < most)
+            most = o->left;
+        ssize_t n = most ? read(o->fd, data, most) : 0;
+        if (n < 0 && errno == EAGAIN && s->pid)
+            return;
+        if (n <= 0) {
+            close_fd(&o->fd);
+            return;
+        }
+        port_send(p, s->number, output_type[i], data, (size_t)n);
+        o->room -= (uint32_t)n;
+        o->left -= s->pid ? 0 : (size_t)n;
+    } while (!s->pid && o->room);
 }
 
 void session_poll(const struct session *s, struct pollfd fds[SESSION_FDS], bool may_read)

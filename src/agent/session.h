@@ -28,13 +28,10 @@ struct session {
     } out[2];        /* standard output or the terminal's, standard error */
 };
 
-/* Starts what a frame AGENT_RUN asks for. NULL when that was malformed, which is *malformed, or
- * could not be, which the host has been told. */
-struct session *session_new(struct port *p, unsigned number, const uint8_t *payload, size_t len,
-                            bool *malformed);
-
-/* Refuses it, with a reason. */
-void session_refuse(struct port *p, unsigned number, bool tty, const char *why);
+/* Starts what a frame AGENT_RUN asks for, unless there is a reason to refuse it. *s is NULL when it
+ * has not started: the host has been told why. A negative number when the frame is malformed. */
+int session_start(struct session **s, struct port *p, const struct agent_frame *f,
+                  const uint8_t *payload, const char *refusal);
 
 /* Its process and its descriptors are gone afterwards. */
 void session_free(struct session *s);
@@ -49,8 +46,7 @@ void session_ended(struct session *s, int status);
 /* What to wait for: room in the pipe to the command; and, if may_read, its output. */
 void session_poll(const struct session *s, struct pollfd fds[SESSION_FDS], bool may_read);
 
-/* Passes on what poll found; at most one frame of each stream. True when the host has been told
- * everything: the session is over. */
+/* Passes on what poll found. True when the host has been told everything: the session is over. */
 bool session_pass(struct session *s, struct port *p, const struct pollfd fds[SESSION_FDS],
                   bool may_read);
 

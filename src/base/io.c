@@ -11,12 +11,8 @@
 
 #include "base/cleanup.h"
 
-int read_file_at(int dirfd, const char *path, size_t max, char **data, size_t *len,
-                 struct error **err)
+int read_fd(int fd, const char *name, size_t max, char **data, size_t *len, struct error **err)
 {
-    AUTO_CLOSE int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set(err, errno, "open %s", path);
     STR_CLEANUP s = {0};
     char buf[16384];
     for (;;) {
@@ -24,11 +20,11 @@ int read_file_at(int dirfd, const char *path, size_t max, char **data, size_t *l
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return error_set(err, errno, "read %s", path);
+            return error_set(err, errno, "read %s", name);
         if (n == 0)
             break;
         if (s.len + (size_t)n > max)
-            return error_set(err, EFBIG, "read %s: larger than %zu bytes", path, max);
+            return error_set(err, EFBIG, "read %s: larger than %zu bytes", name, max);
         str_append(&s, buf, (size_t)n);
     }
     str_append(&s, "", 0);
@@ -36,6 +32,15 @@ int read_file_at(int dirfd, const char *path, size_t max, char **data, size_t *l
     if (len)
         *len = s.len;
     return 0;
+}
+
+int read_file_at(int dirfd, const char *path, size_t max, char **data, size_t *len,
+                 struct error **err)
+{
+    AUTO_CLOSE int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno, "open %s", path);
+    return read_fd(fd, path, max, data, len, err);
 }
 
 int write_file_at(int dirfd, const char *path, const char *data, struct error **err)

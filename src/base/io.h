@@ -8,8 +8,11 @@
 #include "base/error.h"
 #include "base/str.h"
 
-/* Reads a whole file of at most max bytes; NUL-terminated; the caller frees *data. dirfd as in
- * openat. */
+/* Reads from a descriptor to the end, at most max bytes; NUL-terminated; the caller frees *data.
+ * name is what messages call it. */
+int read_fd(int fd, const char *name, size_t max, char **data, size_t *len, struct error **err);
+
+/* The same of a whole file. dirfd as in openat. */
 int read_file_at(int dirfd, const char *path, size_t max, char **data, size_t *len,
                  struct error **err);
 

@@ -18,9 +18,8 @@ static char *read_database(const char *rootfs, const char *path)
     AUTO_CLOSE int fd = rootfs_open(root, path, O_RDONLY | O_NONBLOCK);
     if (fd < 0)
         return NULL;
-    AUTO_FREE char *self = xasprintf("/proc/self/fd/%d", fd);
     char *text = NULL;
-    return read_file_at(AT_FDCWD, self, MAX_DATABASE, &text, NULL, NULL) == 0 ? text : NULL;
+    return read_fd(fd, path, MAX_DATABASE, &text, NULL, NULL) == 0 ? text : NULL;
 }
 
 /* Splits a line at its colons in place; the number of fields, at most max. */
@@ -93,6 +92,7 @@ int rootfs_lookup_user(const char *rootfs, const char *user, struct rootfs_user 
                        struct error **err)
 {
     *out = (struct rootfs_user){0};
+    const char *shown = strcmp(rootfs, "/") ? rootfs : "";
     AUTO_FREE char *copy = xstrdup(user && *user ? user : "0");
     char *group = copy, *name = strsep(&group, ":");
     AUTO_FREE char *passwd = read_database(rootfs, "etc/passwd");
@@ -101,14 +101,14 @@ int rootfs_lookup_user(const char *rootfs, const char *user, struct rootfs_user 
         find_user(passwd, NULL, out); /* a number need not be listed */
     else if (!find_user(passwd, name, out))
         return error_set(err, 0, "--user %s: no such user in %s/etc/passwd; a number always works",
-                         user, rootfs);
+                         user, shown);
     else
         scan_groups(groups, name, NULL, out);
     if (group && !number(group, &out->gid) && !scan_groups(groups, name, group, out)) {
         free(out->home);
         out->home = NULL;
         return error_set(err, 0, "--user %s: no such group in %s/etc/group; a number always works",
-                         user, rootfs);
+                         user, shown);
     }
     return 0;
 }
