@@ -17,13 +17,14 @@ const char *hook_name(enum hook_kind k)
     return names[k];
 }
 
-static int check_version(const struct node *n, const char **out, struct error **err)
+static int check_version(const struct node *n, const char **out, unsigned *minor,
+                         struct error **err)
 {
     if (node_required(n, err) < 0 || node_string(n, out, err) < 0)
         return -1;
-    unsigned major, minor, patch;
+    unsigned major, patch;
     int end = 0;
-    if (sscanf(*out, "%u.%u.%u%n", &major, &minor, &patch, &end) != 3 ||
+    if (sscanf(*out, "%u.%u.%u%n", &major, minor, &patch, &end) != 3 ||
         ((*out)[end] && (*out)[end] != '-' && (*out)[end] != '+'))
         return node_error(n, err, "'%s' is not a version such as %s", *out, OCI_VERSION);
     if (major != 1)
@@ -217,12 +218,18 @@ static int read_config(struct config *c, const char *bundle, struct error **err)
                 annotations = node_get(&doc, "annotations"), linux_ = node_get(&doc, "linux"),
                 process = node_get(&doc, "process"), hostname = node_get(&doc, "hostname"),
                 domainname = node_get(&doc, "domainname");
-    if (check_version(&version, &c->version, err) < 0 || read_root(&root, bundle, c, err) < 0 ||
-        config_linux(&linux_, c, err) < 0 || read_mounts(&mounts, bundle, c, err) < 0 ||
-        config_hooks(&hooks, c->hooks, err) < 0 || read_annotations(&annotations, c, err) < 0 ||
+    unsigned minor = 0;
+    if (check_version(&version, &c->version, &minor, err) < 0 ||
+        read_root(&root, bundle, c, err) < 0 || config_linux(&linux_, c, err) < 0 ||
+        read_mounts(&mounts, bundle, c, err) < 0 || config_hooks(&hooks, c->hooks, err) < 0 ||
+        read_annotations(&annotations, c, err) < 0 ||
         node_string(&hostname, &c->hostname, err) < 0 ||
         node_string(&domainname, &c->domainname, err) < 0)
         return -1;
+    /* Before 1.3.0 the field could not be left out by who writes configs with the specification's
+     * own Go types, and 0 stood for no limit. */
+    if (minor < 3 && c->resources.pids_limit == 0)
+        c->resources.pids_limit = -1;
     if (process.v && config_process(&process, &c->process, err) < 0)
         return -1;
     for (int i = 0; i < 2; i++) {

@@ -45,7 +45,7 @@ struct making {
     struct seccomp_filter filter;
     int ns_fds[NS_COUNT];
     int *idmapped, *devices;
-    int statefd, fifo, console_sock;
+    int statefd, fifo, console_sock, listener;
     int sock[2];
     pid_t pid;
     bool rootless, state_made, hooks_began;
@@ -97,6 +97,8 @@ static int prepare(struct making *m, bool run, struct error **err)
         log_warn("linux.mountLabel: the host has no SELinux; the mounts stay without a label");
         m->config->mount_label = NULL;
     }
+    if (m->filter.notify && (m->listener = seccomp_connect(&m->filter, err)) < 0)
+        return -1;
     if (m->o->console_socket && (m->console_sock = console_connect(m->o->console_socket, err)) < 0)
         return -1;
     return 0;
@@ -148,6 +150,7 @@ static void become_init(struct making *m, bool join)
         .sock = m->sock[1],
         .fifo = m->fifo,
         .console_sock = m->console_sock,
+        .listener = m->listener,
         .preserve_fds = m->o->preserve_fds,
         .no_pivot = m->o->no_pivot,
         .rootless = m->rootless,
@@ -406,6 +409,8 @@ static void making_free(struct making *m)
         close(m->statefd);
     if (m->fifo >= 0)
         close(m->fifo);
+    if (m->listener >= 0)
+        close(m->listener);
     if (m->console_sock >= 0 && m->console_sock != m->o->console_fd_out)
         close(m->console_sock);
     free(m->root);
@@ -417,6 +422,7 @@ static void making_init(struct making *m, const char *id, const struct container
 {
     *m = (struct making){.id = id, .o = o, .statefd = -1, .fifo = -1, .sock = {-1, -1}};
     m->console_sock = o->console_fd_out > 0 ? o->console_fd_out : -1;
+    m->listener = -1;
     for (int k = 0; k < NS_COUNT; k++)
         m->ns_fds[k] = -1;
 }

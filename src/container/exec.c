@@ -1,6 +1,7 @@
 /* exec: one more process in the namespaces and the control group of a running container. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -36,7 +37,7 @@ struct entering {
     struct process process;
     struct seccomp_filter filter;
     struct cgroup cgroup;
-    int pidfd, console_sock;
+    int pidfd, console_sock, listener;
     int sock[2];
     pid_t pid;
 };
@@ -182,6 +183,8 @@ static int prepare(struct entering *e, const char *id, struct error **err)
         return -1;
     if (e->o->cgroup && *e->o->cgroup && cgroup_enter_below(&e->cgroup, e->o->cgroup, err) < 0)
         return error_prefix(err, "--cgroup");
+    if (e->filter.notify && (e->listener = seccomp_connect(&e->filter, err)) < 0)
+        return -1;
     if (e->o->console_socket && (e->console_sock = console_connect(e->o->console_socket, err)) < 0)
         return -1;
     if (e->process.terminal && e->console_sock < 0 && e->o->detach)
@@ -208,18 +211,27 @@ static char *listener_state(const struct entering *e)
     return text;
 }
 
+/* The root of the user namespace that was joined, if it has one: a terminal is made in its name. */
+static int become_root(struct error **err)
+{
+    if (setgroups(0, NULL) < 0 && errno != EPERM)
+        return error_set(err, errno, "setgroups");
+    if ((setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) && errno != EINVAL)
+        return error_set(err, errno, "become root of the container's user namespace");
+    return 0;
+}
+
 /* In the new process, already in the container's pid namespace. Returns only on failure. */
 static int child_steps(const struct entering *e, int join, struct error **err)
 {
     const struct process *p = &e->process;
-    int listener = -1;
+    if (!join && become_root(err) < 0)
+        return -1;
     /* Before it can be seen in the container, for nobody there to trace or open. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return error_set(err, errno, "prctl PR_SET_DUMPABLE");
     if (p->exec_cpus_initial && *p->exec_cpus_initial &&
         process_set_cpus(p->exec_cpus_initial, "process.execCPUAffinity.initial", err) < 0)
-        return -1;
-    if (e->filter.notify && (listener = seccomp_connect(&e->filter, err)) < 0)
         return -1;
     int pid = sync_wait(e->sock[1], SYNC_READY, err);
     if (pid < 0)
@@ -246,8 +258,8 @@ static int child_steps(const struct entering *e, int join, struct error **err)
     AUTO_FREE char *file = process_find(p, err);
     if (!file)
         return -1;
-    AUTO_FREE char *state = listener >= 0 ? listener_state(e) : NULL;
-    const struct listener l = {listener, pid, state};
+    AUTO_FREE char *state = e->listener >= 0 ? listener_state(e) : NULL;
+    const struct listener l = {e->listener, pid, state};
     return process_execute(p, file, &e->filter, &l, e->o->preserve_fds, err);
 }
 
@@ -360,6 +372,8 @@ static void entering_free(struct entering *e)
             close(e->sock[i]);
     if (e->pidfd >= 0)
         close(e->pidfd);
+    if (e->listener >= 0)
+        close(e->listener);
     if (e->console_sock >= 0 && e->console_sock != e->o->console_fd_out)
         close(e->console_sock);
     free(e->root);
@@ -367,7 +381,7 @@ static void entering_free(struct entering *e)
 
 int container_exec(const char *id, const struct exec_options *o, int *status, struct error **err)
 {
-    struct entering e = {.o = o, .pidfd = -1, .sock = {-1, -1}};
+    struct entering e = {.o = o, .pidfd = -1, .listener = -1, .sock = {-1, -1}};
     e.console_sock = o->console_fd_out > 0 ? o->console_fd_out : -1;
     AUTO_CLOSE int console = -1;
     sigset_t old;

@@ -156,15 +156,14 @@ static int wait_for_start(const struct init *a, int fds, int *out, struct error 
 }
 
 /* What is left when the root is entered and start has come. Returns only on failure. */
-static int start(const struct init *a, const char *file, int listener, pid_t pid,
-                 struct error **err)
+static int start(const struct init *a, const char *file, pid_t pid, struct error **err)
 {
     if (!a->config->process.present)
         return error_set(err, 0, "process: missing, and required to start a container");
     if (run_hooks(a, HOOK_START_CONTAINER, "created", err) < 0)
         return -1;
-    AUTO_FREE char *state = listener >= 0 ? state_text(a, "creating", pid) : NULL;
-    const struct listener l = {listener, pid, state};
+    AUTO_FREE char *state = a->listener >= 0 ? state_text(a, "creating", pid) : NULL;
+    const struct listener l = {a->listener, pid, state};
     return process_execute(&a->config->process, file, a->filter, &l, a->preserve_fds, err);
 }
 
@@ -187,14 +186,12 @@ static int init_steps(const struct init *a, int *out, struct error **err)
                               .userns = c->ns[NS_USER].present || a->rootless};
     if (process_set_labels(p, err) < 0 || build_root(a, &m, err) < 0)
         return -1;
-    int listener = -1, slave = -1;
+    int slave = -1;
     /* The fifo is reopened by its descriptor, from the host's procfs: the state folder is nothing
      * the container should hold, and its root may be an ordinary user to whom it is closed. */
     int fds = a->fifo < 0 ? -1 : open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (a->fifo >= 0 && fds < 0)
         return error_set(err, errno, "open /proc/self/fd");
-    if (a->filter->notify && (listener = seccomp_connect(a->filter, err)) < 0)
-        return -1;
     if (p->terminal && (slave = console_open(m.rootfd, p, a->console_sock, true, err)) < 0)
         return -1;
     if (mounts_restrict(&m, err) < 0 || mounts_enter_root(&m, a->no_pivot, err) < 0)
@@ -209,7 +206,7 @@ static int init_steps(const struct init *a, int *out, struct error **err)
         return -1;
     if (wait_for_start(a, fds, out, err) < 0)
         return -1;
-    return start(a, file, listener, joining.pid, err);
+    return start(a, file, joining.pid, err);
 }
 
 void init_main(const struct init *a)

@@ -16,6 +16,7 @@ struct init {
     int sock;                      /* to the runtime */
     int fifo;         /* O_PATH descriptor of the fifo to wait at; -1: wait for SYNC_GO */
     int console_sock; /* -1: none */
+    int listener;     /* socket to hand a seccomp listener to; -1: none */
     int preserve_fds;
     bool no_pivot, keep_keyring, rootless;
 };

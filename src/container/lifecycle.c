@@ -287,6 +287,10 @@ int container_update(const char *root, const char *id, struct json_object *resou
     resources_init(&r);
     struct node n = node_root(resources, "resources");
     int res = config_resources(&n, &r, err);
+    /* No version says what 0 is here, and a running container that may have no task is of no use.
+     */
+    if (r.pids_limit == 0)
+        r.pids_limit = -1;
     if (res >= 0)
         res = cgroup_apply(&g, &r, err);
     struct cgroup_hierarchy *h = cgroup_find(&g, "devices");

@@ -325,6 +325,9 @@ static int mask(struct mount_context *c, const char *path, int *empty, int devnu
                                     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     if (tree < 0)
         return error_set(err, errno, "open_tree");
+    /* Else the container's root could change the mode and owner of the host's null device. */
+    if (set_attributes(tree, false, (struct mount_attr){.attr_set = MOUNT_ATTR_RDONLY}, err) < 0)
+        return -1;
     return attach(tree, target, path, err);
 }
 

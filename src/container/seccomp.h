@@ -26,7 +26,7 @@ int seccomp_prepare(const struct config *c, const char *cache_dir, struct seccom
 int seccomp_install(const struct seccomp_filter *f, struct error **err);
 void seccomp_free(struct seccomp_filter *f);
 
-/* Connects to linux.seccomp.listenerPath, as long as the host's paths are there. */
+/* Connects to linux.seccomp.listenerPath: by the runtime, whose paths and rights are meant. */
 int seccomp_connect(const struct seccomp_filter *f, struct error **err);
 /* Hands the listener over with the state of the container process (config-linux.md, The Container
  * Process State). pid: as the runtime sees it. */

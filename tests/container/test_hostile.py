@@ -334,6 +334,24 @@ def test_masking_uses_the_host_null():
     equal(b.output(), "")
 
 
+def test_masking_protects_the_host_null():
+    """the root of a container cannot change the host's null device by way of a masked file"""
+    b = Bundle(shell="chmod 600 /etc/secret; chown 5 /etc/secret; echo x > /etc/secret && cat /etc/secret")
+    with open(os.path.join(b.rootfs, "etc/secret"), "w") as f:
+        f.write("secret")
+    b.linux["maskedPaths"] = ["/etc/secret"]
+    for caps in b.process["capabilities"].values():
+        caps += ["CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE"]
+    before = os.stat("/dev/null")
+    status, out, err = b.run()
+    after = os.stat("/dev/null")
+    if (before.st_mode, before.st_uid) != (after.st_mode, after.st_uid):
+        os.chmod("/dev/null", stat.S_IMODE(before.st_mode))
+        os.chown("/dev/null", before.st_uid, before.st_gid)
+    equal((status, out, before.st_mode, before.st_uid), (0, "", after.st_mode, after.st_uid))
+    equal(err.count("Read-only file system"), 2)
+
+
 def test_readonly_root():
     """a readonly root cannot be written, its mounts can"""
     b = Bundle(shell="echo x > /file; echo $?; echo y > /dev/shm/file; echo $?")

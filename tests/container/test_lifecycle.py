@@ -255,6 +255,13 @@ def test_exec_user_namespace():
     out = b.oci("exec", b.id, "sh", "-c", "id -u; cat /proc/self/uid_map; echo $$")[1].split()
     equal(out[:4], ["0", "0", "100000", "65536"])
     check(int(out[4]) < 100, out)
+    for user in ("0", "1000"):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execv(OCI, [OCI, "--root", ROOT, "exec", "--tty", "--user", user, b.id, "sh", "-c",
+                           "exec 3<>$(tty); ls -ln $(tty)"])
+        contains(read_until(fd, b"/dev/pts/").decode(), user)
+        equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
     b.delete()
 
 

@@ -126,6 +126,17 @@ def test_pids():
     contains(err, "fork")
 
 
+def test_pids_zero():
+    """a limit of 0 is none before version 1.3.0 of the specification, and 0 since"""
+    need("pids")
+    for version, want in (("1.0.2", "max"), ("1.2.1", "max"), ("1.3.0", "0")):
+        b = Bundle(["/bin/sleep", "100"], ociVersion=version)
+        b.linux["resources"]["pids"] = {"limit": 0}
+        b.create()
+        equal(group(b, "pids", "pids.max"), want)
+        b.delete()
+
+
 def test_devices():
     """only allowed devices can be opened"""
     mknod = ["CAP_MKNOD"]

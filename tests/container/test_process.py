@@ -214,10 +214,11 @@ def test_seccomp_allows_little():
         equal((status, err), (0, ""))
 
 
-def test_seccomp_notify():
-    """seccomp hands its listener and the state to the agent's socket"""
-    b = Bundle(shell="mkdir /tmp/x; echo done")
-    path = os.path.join(b.dir, "agent")
+def notified(b):
+    """Runs b with an agent at a socket that only the caller of the runtime can reach."""
+    folder = os.path.join(b.dir, "agent")
+    os.mkdir(folder, 0o700)
+    path = os.path.join(folder, "socket")
     b.linux["seccomp"] = seccomp("SCMP_ACT_NOTIFY", ["mkdir", "mkdirat"])
     b.linux["seccomp"]["listenerPath"] = path
     b.linux["seccomp"]["listenerMetadata"] = "meta"
@@ -240,8 +241,18 @@ def test_seccomp_notify():
     t.join()
     equal((status, out), (0, "done\n"))
     contains(err, "not implemented")
-    equal((said[0]["fds"], said[0]["metadata"], said[0]["state"]["id"]), (["seccompFd"], "meta", b.id))
-    check(said[0]["pid"] > 1)
+    return said[0]
+
+
+def test_seccomp_notify():
+    """seccomp hands its listener and the state to the agent's socket"""
+    for user_namespace in (False, True):
+        b = Bundle(shell="mkdir /tmp/x; echo done")
+        if user_namespace:
+            b.user_namespace()
+        said = notified(b)
+        equal((said["fds"], said["metadata"], said["state"]["id"]), (["seccompFd"], "meta", b.id))
+        check(said["pid"] > 1)
 
 
 def test_preserved_descriptors():
