@@ -14,6 +14,10 @@ ninja -C "$build" "${@/#/tests/fuzz/}"
 # Something well-formed to start from.
 seeds() { # NAME FOLDER
     case $1 in
+    fuzz_agent_link) # output, room for input, exit
+        printf '\3\0\0\0\0\0\7\247out' >"$2/output"
+        printf '\10\0\0\0\0\0\11\247\12\0\0\0\3\0\0\0' >"$2/room"
+        printf '\1\0\0\0\0\0\12\247\5' >"$2/exit" ;;
     fuzz_elf)
         echo 'int _start(void) { return 0; }' | riscv64-linux-gnu-gcc -nostdlib -static -s -Wl,--build-id=none -x c -o "$2/static" -
         echo 'int main(void) { return 0; }' | riscv64-linux-gnu-gcc -nostartfiles -e main -s -x c -o "$2/dynamic" - ;;

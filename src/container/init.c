@@ -106,8 +106,9 @@ static int build_root(const struct init *a, struct mount_context *m, struct erro
         need_cgroup(m->arg, err) < 0)
         return -1;
     /* While the root may still be written to. What cannot be made is missed on entering it. */
-    AUTO_CLOSE int cwd =
-        c->process.present ? root_mkdir(m->rootfd, c->process.cwd, 0755, NULL) : -1;
+    int cwd = c->process.present ? root_mkdir(m->rootfd, c->process.cwd, 0755, NULL) : -1;
+    if (cwd >= 0)
+        close(cwd);
     if (c->hooks[HOOK_PRESTART].len + c->hooks[HOOK_CREATE_RUNTIME].len) {
         if (sync_send(a->sock, SYNC_MOUNTED, 0, NULL, err) < 0 ||
             sync_wait(a->sock, SYNC_HOOKS_DONE, err) < 0)

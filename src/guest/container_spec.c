@@ -63,7 +63,7 @@ static int add_process(json_object *o, const struct guest *g, struct error **err
     struct rootfs_user u;
     if (rootfs_lookup_user(s->rootfs, s->user, &u, err) < 0)
         return -1;
-    char **env = wall_environment(s, u.home, NULL);
+    char **env = wall_environment(s, u.home ? u.home : "/", NULL);
     free(u.home);
     char **args = container_command(s, s->command, env, s->workdir, err);
     json_object *p = json_object_new_object();

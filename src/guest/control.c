@@ -113,7 +113,7 @@ json_object *control_call_fd(int fd, json_object *request, int timeout_ms, struc
 {
     AUTO_JSON *owned = request;
     STR_CLEANUP text = {0};
-    str_printf(&text, "%s\n", json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN));
+    str_printf(&text, "%s\n", json_object_to_json_string_ext(owned, JSON_C_TO_STRING_PLAIN));
     size_t sent = 0;
     while (sent < text.len) {
         ssize_t n = send(fd, text.data + sent, text.len - sent, MSG_NOSIGNAL);

@@ -53,7 +53,8 @@ static int bury(struct guest *g, struct error **err)
 {
     if (kill_and_wait(g->workload, err) < 0)
         return -1;
-    struct workload w = {.id = g->workload, .pidfd = -1, .control = -1, .terminal = -1};
+    struct workload w = {
+        .id = g->workload, .pidfd = -1, .control = -1, .terminal = -1, .agent = -1};
     return wall_of(g->spec.wall)->cleanup(g, &w, err);
 }
 
@@ -140,7 +141,7 @@ int guest_delete(struct guest *g, bool force, struct error **err)
         return -1;
     } else if (g->status == GUEST_DAMAGED) {
         /* What it was is not known; a container's state is kept elsewhere, under its id. */
-        struct workload none = {.pidfd = -1, .control = -1, .terminal = -1};
+        struct workload none = {.pidfd = -1, .control = -1, .terminal = -1, .agent = -1};
         if (wall_container.cleanup(g, &none, err) < 0)
             return -1;
     }

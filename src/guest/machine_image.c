@@ -9,9 +9,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/str.h"
-#include "guest/wall.h"
 #include "image/cpio.h"
-#include "image/rootfs.h"
 
 /* 'quoted' for a POSIX shell. */
 static void quote(struct str *s, const char *text)
@@ -26,8 +24,11 @@ static void quote(struct str *s, const char *text)
     str_append(s, "'", 1);
 }
 
-/* Runs in the initramfs: makes the guest's root usable and goes into it. What it needs there lies
- * in the guest's /run, which is in memory: a shared folder gets no file of ours. */
+#define AGENT "/usr/lib/wirt/agent"
+
+/* Runs in the initramfs: makes the guest's root usable and leaves the rest to the agent, which runs
+ * commands in it. What is needed there lies in the guest's /run, which is in memory: a shared
+ * folder gets no file of ours. */
 static const char outer_script[] =
     "#!/bin/sh\n"
     "root=/.wirt/root w=/run/wirt\n"
@@ -61,8 +62,9 @@ static const char outer_script[] =
     "    done\n"
     "    cp /etc/resolv.conf $w/ 2>/dev/null\n"
     "fi\n"
-    "chroot $root $w/busybox sh $w/inner\n"
-    "end $?\n";
+    "chroot $root $w/busybox sh $w/inner || end 125\n"
+    "[ -x " AGENT " ] || fail 'the guest files are from another version (make guest)'\n"
+    "exec " AGENT " --root $root\n";
 
 /* The guest's root mounts what the user shares. */
 static void mount_shares(struct str *s, const struct guest_spec *spec)
@@ -79,35 +81,15 @@ static void mount_shares(struct str *s, const struct guest_spec *spec)
     }
 }
 
-/* The programs that ask for a user's name ask for one that is listed: busybox's, for one. A copy of
- * the list with the user in it is put over the root's own. */
-static void list_user(struct str *s, const struct rootfs_user *user)
+/* Runs in the guest's root, with a shell of its own: the root may have none. */
+static void inner_script(struct str *s, const struct guest_spec *spec)
 {
-    str_printf(s,
-               "list() {\n"
-               "    $b grep -qs \"^[^:]*:[^:]*:$2:\" /etc/$1 && return\n"
-               "    { $b cat /etc/$1 2>/dev/null; echo \"$3\"; } >/run/wirt/$1\n"
-               "    [ -e /etc/$1 ] || $b touch /etc/$1\n"
-               "    $b mount --bind /run/wirt/$1 /etc/$1\n"
-               "}\n"
-               "list passwd %u wirt-user:x:%u:%u::/:/bin/sh\n"
-               "list group %u wirt-group:x:%u:\n",
-               user->uid, user->uid, user->gid, user->gid, user->gid);
-}
-
-/* Runs in the guest's root, with busybox's shell: the root may have none. The command is looked up
- * by the same rules and answered with the same 126 and 127 as behind the other walls. */
-static void inner_script(struct str *s, const struct guest_spec *spec,
-                         const struct rootfs_user *user, char *const *env)
-{
-    str_printf(s, "b=/run/wirt/busybox\n");
-    str_printf(s, "[ -s /etc/resolv.conf ] || [ ! -s /run/wirt/resolv.conf ] || {\n"
+    str_printf(s, "b=/run/wirt/busybox\n"
+                  "[ -s /etc/resolv.conf ] || [ ! -s /run/wirt/resolv.conf ] || {\n"
                   "    [ -e /etc/resolv.conf ] || $b touch /etc/resolv.conf\n"
                   "    $b mount --bind /run/wirt/resolv.conf /etc/resolv.conf\n"
                   "} 2>/dev/null\n");
     mount_shares(s, spec);
-    if (user->uid || user->gid)
-        list_user(s, user);
     if (spec->read_only) /* a shared root is so from the start */
         str_printf(s, "$b mount -o remount,bind,ro /\n");
     if (spec->hostname) {
@@ -115,46 +97,6 @@ static void inner_script(struct str *s, const struct guest_spec *spec,
         quote(s, spec->hostname);
         str_printf(s, "\n");
     }
-    /* Without a terminal on the caller's side the console must not change bytes. */
-    str_printf(s, spec->tty ? "$b stty sane\n" : "$b stty -echo -opost -icrnl\n");
-    str_printf(s, "cd ");
-    quote(s, spec->workdir ? spec->workdir : "/");
-    str_printf(s, " || exit 125\nexport");
-    for (char *const *e = env; *e; e++) {
-        size_t n = strcspn(*e, "=");
-        str_printf(s, " ");
-        str_append(s, *e, n);
-        str_printf(s, "=");
-        quote(s, (*e)[n] ? *e + n + 1 : "");
-    }
-    str_printf(s, "\nset --");
-    for (char *const *c = spec->command; *c; c++) {
-        str_printf(s, " ");
-        if (spec->program && c == spec->command) {
-            const char *slash = strrchr(spec->program, '/');
-            str_printf(s, "/bin/");
-            quote(s, slash ? slash + 1 : spec->program);
-        } else {
-            quote(s, *c);
-        }
-    }
-    /* Busybox's shell would take one of its own applets for a command that is not there. */
-    str_printf(s, "\ncase $1 in\n*/*) p=$1 ;;\n"
-                  "*) p=; IFS=:; for d in $PATH; do [ -x \"$d/$1\" ] && p=$d/$1 && break; done; "
-                  "unset IFS ;;\nesac\n"
-                  "[ -n \"$p\" ] && [ -e \"$p\" ] || "
-                  "{ echo \"wirt: command $1: not found\"; exit 127; }\n"
-                  "[ -x \"$p\" ] && [ -f \"$p\" ] || "
-                  "{ echo \"wirt: command $1: not executable\"; exit 126; }\n"
-                  "shift\n");
-    if (user->uid || user->gid)
-        str_printf(s,
-                   "set -- -S -p /run/wirt/none -c %u:%u -x \"$p\" -- \"$@\"\n"
-                   "p=/run/wirt/start-stop-daemon\nln -s busybox $p\n",
-                   user->uid, user->gid);
-    if (spec->interactive && !spec->tty)
-        str_printf(s, "$b printf '\\033]7707;wirt ready\\007'\n");
-    str_printf(s, spec->tty ? "exec $b setsid -c \"$p\" \"$@\"\n" : "exec \"$p\" \"$@\"\n");
 }
 
 static int add_guest_root(struct cpio *c, const struct guest_spec *s, struct error **err)
@@ -188,15 +130,8 @@ static int append_file(int to, const char *path, struct error **err)
 static int write_archive(struct cpio *c, struct guest *g, struct error **err)
 {
     const struct guest_spec *s = &g->spec;
-    struct rootfs_user user = {0};
-    if (s->user &&
-        rootfs_lookup_user(s->rootfs ? s->rootfs : "/nonexistent", s->user, &user, err) < 0)
-        return -1;
-    AUTO_FREE char *home = user.home;
-    char **env = wall_environment(s, home ? home : "/root", NULL);
     STR_CLEANUP inner = {0};
-    inner_script(&inner, s, &user, env);
-    strv_free(env);
+    inner_script(&inner, s);
     if (cpio_add(c, ".wirt", S_IFDIR | 0755, NULL, 0, err) < 0 ||
         cpio_add(c, ".wirt/run", S_IFREG | 0755, outer_script, sizeof outer_script - 1, err) < 0 ||
         cpio_add(c, ".wirt/inner", S_IFREG | 0755, inner.data, inner.len, err) < 0 ||

@@ -1,7 +1,7 @@
 /* A root file system or a program made into something that a machine boots: an initramfs in front
- * of the guest files' own one, which has busybox, the kernel's modules and an init that runs
- * `wirt.run` and ends the machine with its exit status. A root file system is not in it: it is
- * shared with the machine, under MACHINE_ROOT_TAG, and so are the user's folders. */
+ * of the guest files' own one, which has busybox, the kernel's modules and the agent that runs the
+ * command (agent/protocol.h). A root file system is not in it: it is shared with the machine, under
+ * MACHINE_ROOT_TAG, and so are the user's folders. */
 #ifndef WIRT_GUEST_MACHINE_IMAGE_H
 #define WIRT_GUEST_MACHINE_IMAGE_H
 
@@ -14,11 +14,7 @@ int machine_image_write(struct guest *g, const char *base, const char *path, str
 #define MACHINE_ROOT_TAG  "root"
 #define MACHINE_SHARE_TAG "share%u"
 
-/* The kernel command line's part that makes its init run it. */
+/* The kernel command line's part that makes its init go on there. */
 #define MACHINE_IMAGE_RUN "wirt.run=/.wirt/run"
-
-/* What its init writes on the console when the command starts and input arrives unchanged: an
- * operating system command that no terminal knows, so that it does not show. */
-#define MACHINE_IMAGE_READY "\033]7707;wirt ready\007"
 
 #endif

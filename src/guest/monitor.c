@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "guest/agent_link.h"
 #include "guest/monitor_internal.h"
 
 /* Where the last output may take to reach who is attached once the guest is gone. */
@@ -151,6 +152,7 @@ static void workload_ended(void *arg, int fd, uint32_t events)
     m->ended = true;
     loop_timer(m->loop, UINT64_MAX, kill_deadline, m);
     kill_orphans(m);
+    monitor_agent_finish(m);
     monitor_output_drain(m);
     log_close(&m->log);
     finish_state(m);
@@ -211,16 +213,38 @@ static int make_pipe(int *near_end, int *far_end, bool to_guest, struct error **
     return 0;
 }
 
+/* The first command's streams are the agent's to carry; what the machine itself says (a kernel in
+ * distress, a setup that failed) is an error. */
+static int make_machine_stdio(struct monitor *m, bool attached, struct wall_stdio *io,
+                              struct error **err)
+{
+    const struct guest_spec *s = &m->g->spec;
+    m->input_by_agent = s->interactive || s->tty;
+    if (attached) {
+        m->own_input = s->interactive;
+        m->sinks[0].fd = STDOUT_FILENO;
+        m->sinks[1].fd = STDERR_FILENO;
+    }
+    io->in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (io->in < 0)
+        return error_set(err, errno, "/dev/null");
+    if (make_pipe(&m->outputs[1], &io->err, false, err) < 0)
+        return -1;
+    io->out = fcntl(io->err, F_DUPFD_CLOEXEC, 3);
+    return io->out < 0 ? error_set(err, errno, "standard output") : 0;
+}
+
 /* Chooses the workload's streams. Attached with --rm nobody will ask for the log: the caller's own
  * descriptors go straight in. */
 static int make_stdio(struct monitor *m, bool attached, struct wall_stdio *io, struct error **err)
 {
     const struct guest_spec *s = &m->g->spec;
     *io = (struct wall_stdio){-1, -1, -1};
+    if (m->first_by_agent)
+        return make_machine_stdio(m, attached, io, err);
     if (s->tty)
         return 0;
-    bool held = s->interactive && m->wall->ready_mark && m->wall->ready_mark(s);
-    if (attached && s->interactive && !held)
+    if (attached && s->interactive)
         io->in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
     else if (s->interactive) {
         if (make_pipe(&m->input, &io->in, true, err) < 0)
@@ -230,9 +254,7 @@ static int make_stdio(struct monitor *m, bool attached, struct wall_stdio *io, s
     }
     if (io->in < 0)
         return error_set(err, errno, "standard input");
-    if (held)
-        monitor_input_hold(m, m->wall->ready_mark(s), attached);
-    if (attached && s->auto_remove && !held) {
+    if (attached && s->auto_remove) {
         io->out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
         io->err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
         if (io->out < 0 || io->err < 0)
@@ -274,7 +296,7 @@ static int watch_all(struct monitor *m, struct error **err)
             return error_set(err, errno, "make the terminal nonblocking");
         m->outputs[0] = m->input = m->w.terminal;
     }
-    if (monitor_output_watch(m, err) < 0)
+    if (monitor_output_watch(m, err) < 0 || monitor_agent_start(m, err) < 0)
         return -1;
     if (m->w.control >= 0)
         balance_due(m);
@@ -285,7 +307,7 @@ static int start_workload(struct monitor *m, bool attached, struct error **err)
 {
     struct wall_stdio io;
     int r = make_stdio(m, attached, &io, err);
-    if (r == 0 && (m->outputs[0] >= 0 || m->g->spec.tty))
+    if (r == 0 && (m->outputs[1] >= 0 || m->g->spec.tty))
         r = log_open(&m->log, m->g->dirfd, err);
     if (r == 0)
         r = m->wall->start(m->g, &io, &m->w, err);
@@ -320,25 +342,27 @@ static void monitor_init(struct monitor *m, struct guest *g)
     *m = (struct monitor){.g = g, .wall = wall_of(g->spec.wall)};
     m->listener = m->signals = m->input = -1;
     m->outputs[0] = m->outputs[1] = m->sinks[0].fd = m->sinks[1].fd = -1;
-    m->w.pidfd = m->w.control = m->w.terminal = -1;
+    m->w.pidfd = m->w.control = m->w.terminal = m->w.agent = -1;
     m->log.fd = -1;
+    m->at_line_start = true;
+    m->first_by_agent = m->wall->first_command && m->wall->first_command(g, NULL);
 }
 
 static void monitor_destroy(struct monitor *m)
 {
     monitor_clients_free(m);
+    agent_link_free(m->w.link);
     log_close(&m->log);
     if (m->outputs[0] == m->w.terminal)
         m->outputs[0] = -1;
     if (m->input == m->w.terminal)
         m->input = -1;
-    int fds[] = {m->listener,   m->signals, m->input,     m->outputs[0],
-                 m->outputs[1], m->w.pidfd, m->w.control, m->w.terminal};
+    int fds[] = {m->listener, m->signals,   m->input,      m->outputs[0], m->outputs[1],
+                 m->w.pidfd,  m->w.control, m->w.terminal, m->w.agent};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)
             close(fds[i]);
     str_free(&m->input_pending);
-    str_free(&m->mark_seen);
     for (int i = 0; i < 2; i++)
         str_free(&m->sinks[i].pending);
     free(m->w.wall_data);

@@ -9,27 +9,26 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "guest/agent_link.h"
 #include "guest/monitor_internal.h"
 #include "guest/wall_machine.h"
 
 #define MAX_CLIENTS 128
 
-struct client {
-    struct monitor *m;
-    int fd;
-    bool attached, sends_input, waits, gone;
-    struct str in, out;
-    struct client *next;
-};
-
 static void client_ready(void *arg, int fd, uint32_t events);
+
+/* Nothing more is taken from it: the guest has yet to take what it sent before. */
+static bool client_full(const struct client *c)
+{
+    if (c->exec)
+        return exec_full(c);
+    return c->frames && c->m->input_pending.len >= BACKLOG_MAX;
+}
 
 static void client_rewatch(struct client *c)
 {
     uint32_t events = c->out.len ? EPOLLOUT : 0;
-    /* A client whose input the guest does not take yet is not read further. */
-    if (c->in.len < FRAME_MAX + FRAME_HEADER + CONTROL_LINE_MAX &&
-        !(c->attached && c->m->input_pending.len >= BACKLOG_MAX))
+    if (c->in.len < FRAME_MAX + FRAME_HEADER + CONTROL_LINE_MAX && !client_full(c))
         events |= EPOLLIN;
     loop_watch(c->m->loop, c->fd, events, client_ready, c, NULL);
 }
@@ -196,9 +195,14 @@ static int op_attach(struct client *c, json_object *req, json_object *ans, struc
                          "the guest writes straight to the one who ran it (attached, with --rm): "
                          "nobody else can attach");
     json_put_bool(ans, "tty", m->g->spec.tty);
-    c->attached = true;
-    c->sends_input = json_get_bool(req, "stdin", false) && m->input >= 0;
+    c->frames = c->attached = true;
+    c->sends_input = json_get_bool(req, "stdin", false) && monitor_takes_input(m);
     return 0;
+}
+
+static int op_exec(struct client *c, json_object *req, json_object *ans, struct error **err)
+{
+    return exec_start(c, req, err);
 }
 
 static const struct {
@@ -207,7 +211,7 @@ static const struct {
 } operations[] = {
     {"status", op_status}, {"wait", op_wait},       {"stop", op_stop},     {"kill", op_kill},
     {"pause", op_pause},   {"resume", op_resume},   {"update", op_update}, {"stats", op_stats},
-    {"attach", op_attach}, {"machine", op_machine},
+    {"attach", op_attach}, {"machine", op_machine}, {"exec", op_exec},
 };
 
 static void client_request(struct client *c, const char *line, size_t len)
@@ -248,9 +252,11 @@ static void client_request(struct client *c, const char *line, size_t len)
 
 static void resize_terminal(struct monitor *m, const unsigned char *p)
 {
-    struct winsize ws = {.ws_row = (unsigned short)(p[0] | p[1] << 8),
-                         .ws_col = (unsigned short)(p[2] | p[3] << 8)};
-    if (m->w.terminal >= 0 && ioctl(m->w.terminal, TIOCSWINSZ, &ws) < 0)
+    m->size = (struct winsize){.ws_row = (unsigned short)(p[0] | p[1] << 8),
+                               .ws_col = (unsigned short)(p[2] | p[3] << 8)};
+    if (m->w.main)
+        agent_session_resize(m->w.main, m->size.ws_row, m->size.ws_col);
+    else if (m->w.terminal >= 0 && ioctl(m->w.terminal, TIOCSWINSZ, &m->size) < 0)
         log_debug("TIOCSWINSZ: %s", strerror(errno));
 }
 
@@ -260,7 +266,7 @@ static void client_frame(struct client *c, enum frame_type type, const char *p, 
     ERROR_CLEANUP err = NULL;
     switch (type) {
     case FRAME_STDIN:
-        if (c->sends_input && m->input >= 0 && !m->input_eof && len) {
+        if (c->sends_input && monitor_takes_input(m) && len) {
             str_append(&m->input_pending, p, len);
             m->at_line_start = p[len - 1] == '\n';
         }
@@ -288,18 +294,21 @@ static void client_parse(struct client *c)
     while (!c->gone && done < c->in.len) {
         const char *data = c->in.data + done;
         size_t left = c->in.len - done;
-        if (c->attached) {
+        if (c->frames) {
             enum frame_type type;
             const char *p;
             size_t len;
-            if (c->m->input_pending.len >= BACKLOG_MAX)
+            if (client_full(c))
                 break;
             int64_t n = frame_parse(data, left, &type, &p, &len);
             if (n < 0)
                 c->gone = true;
             if (n <= 0)
                 break;
-            client_frame(c, type, p, len);
+            if (c->exec)
+                exec_frame(c, type, p, len);
+            else
+                client_frame(c, type, p, len);
             done += (size_t)n;
         } else {
             char *nl = memchr(data, '\n', left);
@@ -324,6 +333,7 @@ static void client_remove(struct client *c)
             break;
         }
     }
+    exec_free(c);
     loop_unwatch(c->m->loop, c->fd);
     close(c->fd);
     str_free(&c->in);
@@ -341,13 +351,18 @@ static void client_ready(void *arg, int fd, uint32_t events)
         if (n > 0) {
             str_append(&c->in, buf, (size_t)n);
             client_parse(c);
-            monitor_input_flush(m);
+            if (c->exec)
+                exec_flush(c);
+            else
+                monitor_input_flush(m);
         } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
             c->gone = true;
         }
     }
     client_flush(c);
-    if (c->gone || (m->ended && !c->out.len && (c->attached || c->waits)))
+    if (c->exec)
+        exec_flush(c);
+    if (c->gone || ((c->done || (m->ended && (c->frames || c->waits))) && !c->out.len))
         client_remove(c);
     else
         client_rewatch(c);
@@ -392,8 +407,7 @@ void monitor_client_first(struct monitor *m, int fd, bool frames)
 {
     struct client *c = client_new(m, fd);
     client_answer(c, answer_ok());
-    c->attached = frames;
-    c->sends_input = frames;
+    c->frames = c->attached = c->sends_input = frames;
     client_flush(c);
     client_rewatch(c);
 }
@@ -434,6 +448,18 @@ void monitor_clients_resume_input(struct monitor *m)
             client_parse(c);
         client_rewatch(c);
     }
+}
+
+void monitor_client_resume(struct client *c)
+{
+    client_parse(c);
+    client_rewatch(c);
+}
+
+void monitor_client_update(struct client *c)
+{
+    client_flush(c);
+    client_rewatch(c);
 }
 
 void monitor_clients_exit(struct monitor *m)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "guest/agent_link.h"
 #include "guest/monitor_internal.h"
 
 static void output_ready(void *arg, int fd, uint32_t events);
@@ -39,6 +40,8 @@ static void watch_output(struct monitor *m, int which)
 void monitor_throttle(struct monitor *m)
 {
     bool full = backlogged(m);
+    if (!full)
+        monitor_agent_room(m);
     if (full == m->throttled)
         return;
     m->throttled = full;
@@ -87,7 +90,7 @@ static void sink_ready(void *arg, int fd, uint32_t events)
     monitor_check_end(m);
 }
 
-static void deliver(struct monitor *m, int which, const char *data, size_t len)
+void monitor_output(struct monitor *m, int which, const char *data, size_t len)
 {
     log_write(&m->log, (enum log_stream)which, data, len);
     if (m->sinks[which].fd >= 0) {
@@ -95,31 +98,6 @@ static void deliver(struct monitor *m, int which, const char *data, size_t len)
         sink_flush(m, &m->sinks[which]);
     }
     monitor_clients_output(m, which, data, len);
-}
-
-/* Takes the mark out of the output, also when it comes in pieces; what might be its beginning is
- * kept back until the next read. */
-static void look_for_mark(struct monitor *m, int which, const char *data, size_t len)
-{
-    struct str *s = &m->mark_seen;
-    size_t mark = strlen(m->mark);
-    str_append(s, data, len);
-    char *at = memmem(s->data, s->len, m->mark, mark);
-    if (at) {
-        size_t before = (size_t)(at - s->data);
-        m->mark = NULL;
-        deliver(m, which, s->data, before);
-        deliver(m, which, at + mark, s->len - before - mark);
-        s->len = 0;
-        monitor_input_flush(m);
-        return;
-    }
-    size_t keep = s->len < mark - 1 ? s->len : mark - 1;
-    while (keep && memcmp(s->data + s->len - keep, m->mark, keep) != 0)
-        keep--;
-    deliver(m, which, s->data, s->len - keep);
-    memmove(s->data, s->data + s->len - keep, keep);
-    s->len = keep;
 }
 
 /* One read from an output: false when there is nothing more now or for ever. */
@@ -138,10 +116,7 @@ static bool pump(struct monitor *m, int which)
         m->outputs[which] = -1;
         return false;
     }
-    if (m->mark)
-        look_for_mark(m, which, buf, (size_t)n);
-    else
-        deliver(m, which, buf, (size_t)n);
+    monitor_output(m, which, buf, (size_t)n);
     return true;
 }
 
@@ -150,8 +125,6 @@ void monitor_output_drain(struct monitor *m)
     for (int i = 0; i < 2; i++)
         while (m->outputs[i] >= 0 && pump(m, i))
             ;
-    if (m->mark_seen.len)
-        deliver(m, 0, m->mark_seen.data, m->mark_seen.len);
 }
 
 static void output_ready(void *arg, int fd, uint32_t events)
@@ -184,7 +157,7 @@ static void console_eof(struct monitor *m)
 
 void monitor_input_eof(struct monitor *m)
 {
-    if (m->w.control >= 0)
+    if (m->w.control >= 0 && !m->first_by_agent)
         console_eof(m);
     else
         m->input_eof = true;
@@ -217,7 +190,7 @@ static void own_input_ready(void *arg, int fd, uint32_t events)
 /* Reads on when what was read has been taken. A file cannot be watched: it is always ready. */
 static void own_input_next(struct monitor *m)
 {
-    while (m->own_input && !m->mark && m->input_pending.len < BACKLOG_MAX) {
+    while (m->own_input && m->input_pending.len < BACKLOG_MAX) {
         if (loop_watch(m->loop, STDIN_FILENO, EPOLLIN, own_input_ready, m, NULL) == 0)
             return;
         read_own_input(m);
@@ -226,11 +199,9 @@ static void own_input_next(struct monitor *m)
         loop_unwatch(m->loop, STDIN_FILENO);
 }
 
-void monitor_input_hold(struct monitor *m, const char *mark, bool own_input)
+bool monitor_takes_input(const struct monitor *m)
 {
-    m->mark = mark;
-    m->own_input = own_input;
-    m->at_line_start = true;
+    return (m->input >= 0 || m->input_by_agent) && !m->input_eof;
 }
 
 static void input_ready(void *arg, int fd, uint32_t events)
@@ -238,14 +209,21 @@ static void input_ready(void *arg, int fd, uint32_t events)
     monitor_input_flush(arg);
 }
 
-void monitor_input_flush(struct monitor *m)
+static ssize_t input_write(struct monitor *m, const char *data, size_t len)
+{
+    if (!m->input_by_agent)
+        return write(m->input, data, len);
+    size_t n = agent_session_input(m->w.main, data, len);
+    if (!n)
+        errno = EAGAIN;
+    return n ? (ssize_t)n : -1;
+}
+
+static void write_input(struct monitor *m)
 {
     size_t done = 0;
-    if (m->mark)
-        return; /* the guest is not there yet */
-    own_input_next(m);
-    while (m->input >= 0 && done < m->input_pending.len) {
-        ssize_t n = write(m->input, m->input_pending.data + done, m->input_pending.len - done);
+    while (done < m->input_pending.len) {
+        ssize_t n = input_write(m, m->input_pending.data + done, m->input_pending.len - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
@@ -260,17 +238,33 @@ void monitor_input_flush(struct monitor *m)
     if (done)
         memmove(m->input_pending.data, m->input_pending.data + done, m->input_pending.len - done);
     m->input_pending.len -= done;
-    if (m->input_pending.len < BACKLOG_MAX)
-        monitor_clients_resume_input(m);
-    if (m->input < 0)
-        return;
-    if (m->input == m->w.terminal) {
-        watch_output(m, 0);
-    } else if (m->input_eof && !m->input_pending.len) {
+}
+
+static void end_input(struct monitor *m)
+{
+    if (m->input_by_agent) {
+        agent_session_input_end(m->w.main);
+        m->input_by_agent = false;
+    } else {
         loop_unwatch(m->loop, m->input);
         close(m->input);
         m->input = -1;
-    } else {
-        loop_watch(m->loop, m->input, m->input_pending.len ? EPOLLOUT : 0, input_ready, m, NULL);
     }
+}
+
+void monitor_input_flush(struct monitor *m)
+{
+    if (m->input_by_agent && !m->w.main)
+        return; /* the guest is not there yet */
+    own_input_next(m);
+    if (m->input >= 0 || m->input_by_agent)
+        write_input(m);
+    if (m->input_pending.len < BACKLOG_MAX)
+        monitor_clients_resume_input(m);
+    if (m->input >= 0 && m->input == m->w.terminal)
+        watch_output(m, 0);
+    else if ((m->input >= 0 || m->input_by_agent) && m->input_eof && !m->input_pending.len)
+        end_input(m);
+    else if (m->input >= 0)
+        loop_watch(m->loop, m->input, m->input_pending.len ? EPOLLOUT : 0, input_ready, m, NULL);
 }

@@ -106,7 +106,8 @@ char **wall_environment(const struct guest_spec *s, const char *home, char *cons
         v = strv_add(v, xasprintf("HOSTNAME=%s", s->hostname));
     if (s->tty)
         v = strv_add(v, xstrdup("TERM=xterm"));
-    v = strv_add(v, xasprintf("HOME=%s", home ? home : "/"));
+    if (home)
+        v = strv_add(v, xasprintf("HOME=%s", home));
     for (int i = 0; i < 2; i++)
         for (char *const *e = i ? more : s->env; e && *e; e++)
             v = wall_set_env(v, *e);

@@ -8,12 +8,18 @@
 
 #include "guest/guest.h"
 
+struct agent_link;
+struct agent_session;
+
 /* The running thing: what the monitor waits for and speaks to. */
 struct workload {
     struct proc_id id;
     int pidfd;
     int control;  /* stream socket to the machine (control.h of the machine wall), or -1 */
     int terminal; /* master of the guest's terminal when it has one, or -1 */
+    int agent;    /* stream socket to an agent in the machine (agent_link.h), or -1 */
+    struct agent_link *link;    /* that, at work; the monitor's */
+    struct agent_session *main; /* the first command, when the agent runs it */
     void *wall_data;
 };
 
@@ -23,10 +29,10 @@ struct wall_stdio {
     int in, out, err;
 };
 
-/* A command beside the guest's first one (`wirt exec`). */
+/* A command in a guest: beside the first one (`wirt exec`), or the first one itself. */
 struct wall_exec {
     char **command; /* NULL-terminated */
-    char **env;     /* in addition to the guest's */
+    char **env;     /* for `wirt exec`: in addition to the guest's */
     const char *workdir, *user;
     bool tty;
 };
@@ -50,9 +56,10 @@ struct wall {
     int (*start)(struct guest *g, const struct wall_stdio *io, struct workload *w,
                  struct error **err);
 
-    /* What it writes when it takes input, when that is some time after its start. NULL: it takes it
-     * from the start, and so does a wall without this. */
-    const char *(*ready_mark)(const struct guest_spec *spec);
+    /* Fills in *x (command and env are then the caller's to free; x NULL: only answers) when an
+     * agent in the guest runs the first command, once it is there: start's streams are then for
+     * what the machine itself says. false, as a wall without this: start runs the command. */
+    bool (*first_command)(const struct guest *g, struct wall_exec *x);
 
     /* Asks it to end in the way its kind is used to: SIGTERM, or the power button. */
     int (*ask_to_stop)(struct guest *g, struct workload *w, struct error **err);
@@ -64,7 +71,7 @@ struct wall {
     int (*stats)(struct guest *g, struct workload *w, struct wall_stats *out, struct error **err);
 
     /* Runs a command in the guest, in the calling process's name: the CLI calls it, not the
-     * monitor. *status is the command's. NULL: not possible. */
+     * monitor. *status is the command's. */
     int (*exec)(struct guest *g, const struct wall_exec *x, int *status, struct error **err);
 
     /* After the workload's end, and for a stale guest: whatever of it is left goes away. */
@@ -92,8 +99,8 @@ char *wall_helper(const char *name, struct error **err);
  * folder `guest` beside this program or in /usr/lib/wirt/guest. NULL with err. Owned. */
 char *wall_guest_file(const char *name, struct error **err);
 
-/* The guest's environment: PATH, HOME, HOSTNAME, TERM with a terminal, then what the user gave,
- * then more (may be NULL). Owned. */
+/* The guest's environment: PATH, HOME (home NULL: left out), HOSTNAME, TERM with a terminal, then
+ * what the user gave, then more (may be NULL). Owned. */
 char **wall_environment(const struct guest_spec *s, const char *home, char *const *more);
 
 /* Sets NAME=VALUE in an owned vector; gets a value out of one. */

@@ -254,7 +254,7 @@ static int exec(struct guest *g, const struct wall_exec *x, int *status, struct 
     struct rootfs_user u;
     if (rootfs_lookup_user(s->rootfs, x->user ? x->user : s->user, &u, err) < 0)
         return -1;
-    char **env = wall_environment(s, u.home, x->env);
+    char **env = wall_environment(s, u.home ? u.home : "/", x->env);
     free(u.home);
     char **args = container_command(s, x->command, env, workdir, err);
     AUTO_FREE char *user = xasprintf("%u:%u", u.uid, u.gid);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "guest/agent_link.h"
+#include "guest/attach.h"
 #include "guest/control.h"
 #include "guest/machine_image.h"
 #include "guest/spawn.h"
@@ -204,6 +207,10 @@ static int start(struct guest *g, const struct wall_stdio *io, struct workload *
     AUTO_FREE char *initrd = s->initrd ? xstrdup(s->initrd) : NULL;
     if (!helper)
         return -1;
+    struct rootfs_user user = {0};
+    if (s->user && s->rootfs && rootfs_lookup_user(s->rootfs, s->user, &user, err) < 0)
+        return -1; /* what the agent would say after the boot */
+    free(user.home);
     if (boots_image(s)) {
         AUTO_FREE char *base = wall_guest_file("initramfs.cpio.gz", err);
         initrd = xasprintf("%s/initrd", g->dir);
@@ -215,13 +222,19 @@ static int start(struct guest *g, const struct wall_stdio *io, struct workload *
     AUTO_FREE char *path = xasprintf("%s/machine.json", g->dir);
     if (replace_file_at(g->dirfd, "machine.json", text, strlen(text), 0600, err) < 0)
         return -1;
-    int sv[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+    int control[2], agent[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) < 0)
         return error_set(err, errno, "socketpair");
-    AUTO_CLOSE int ours = sv[0];
-    AUTO_CLOSE int theirs = sv[1];
-    AUTO_FREE char *control = xasprintf("%d", theirs);
-    char *argv[] = {"wirt-machine", "--config", path, "--control", control, NULL};
+    AUTO_CLOSE int our_control = control[0];
+    AUTO_CLOSE int their_control = control[1];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, agent) < 0)
+        return error_set(err, errno, "socketpair");
+    AUTO_CLOSE int our_agent = agent[0];
+    AUTO_CLOSE int their_agent = agent[1];
+    AUTO_FREE char *control_number = xasprintf("%d", their_control);
+    AUTO_FREE char *agent_number = xasprintf("%d", their_agent);
+    char *argv[] = {"wirt-machine", "--config", path,         "--control",
+                    control_number, "--agent",  agent_number, NULL};
     char *envp[] = {"PATH=" WALL_PATH, NULL};
     struct spawn sp = {.path = helper,
                        .argv = argv,
@@ -229,19 +242,33 @@ static int start(struct guest *g, const struct wall_stdio *io, struct workload *
                        .in = io->in,
                        .out = io->out,
                        .err = io->err,
-                       .terminal = s->tty,
+                       .terminal = s->tty && !boots_image(s),
                        .raw = true,
-                       .keep = {theirs, -1}};
+                       .keep = {their_control, their_agent}};
     if (spawn_start(&sp, &w->id, &w->pidfd, &w->terminal, err) < 0)
         return -1;
-    w->control = STEAL_FD(ours);
+    w->control = STEAL_FD(our_control);
+    w->agent = STEAL_FD(our_agent);
     return 0;
 }
 
-/* A booting kernel drops and echoes what arrives: input waits until the command runs. */
-static const char *ready_mark(const struct guest_spec *s)
+/* An image's command is the agent's to run, with streams as behind the other walls. */
+static bool first_command(const struct guest *g, struct wall_exec *x)
 {
-    return boots_image(s) && !s->tty ? MACHINE_IMAGE_READY : NULL;
+    const struct guest_spec *s = &g->spec;
+    if (!boots_image(s) || !x)
+        return boots_image(s);
+    *x = (struct wall_exec){.command = strv_dup(s->command),
+                            .env = wall_environment(s, NULL, NULL),
+                            .workdir = s->workdir,
+                            .user = s->user,
+                            .tty = s->tty};
+    if (s->program) {
+        const char *slash = strrchr(s->program, '/');
+        free(x->command[0]);
+        x->command[0] = xasprintf("/bin/%s", slash ? slash + 1 : s->program);
+    }
+    return true;
 }
 
 json_object *machine_request(struct workload *w, json_object *request, struct error **err)
@@ -267,15 +294,27 @@ static int machine_op(struct workload *w, const char *op, struct error **err)
     return answer ? 0 : -1;
 }
 
-/* The power button when the board has one, else the plug. */
+/* An image's command is asked as behind the other walls; another system with an agent powers off in
+ * good order. Nobody can be asked in a machine that has none or is still booting: the plug. */
 static int ask_to_stop(struct guest *g, struct workload *w, struct error **err)
 {
-    return machine_op(w, "powerdown", NULL) == 0 ? 0 : machine_op(w, "stop", err);
+    if (w->main)
+        agent_session_signal(w->main, SIGTERM);
+    else if (!boots_image(&g->spec) && agent_link_answers(w->link))
+        agent_link_poweroff(w->link, 0);
+    else
+        return machine_op(w, "stop", err);
+    return 0;
 }
 
-/* A computer knows no signals: those that ask a process to end end it, others are refused. */
+/* Signals are for an image's command. A computer knows none: those that ask a process to end end
+ * it, others are refused. */
 static int send_signal(struct guest *g, struct workload *w, int sig, struct error **err)
 {
+    if (w->main && sig != SIGKILL) {
+        agent_session_signal(w->main, sig);
+        return 0;
+    }
     switch (sig) {
     case SIGTERM:
     case SIGINT:
@@ -284,9 +323,9 @@ static int send_signal(struct guest *g, struct workload *w, int sig, struct erro
     case SIGKILL: break;
     default:
         return error_set(err, 0,
-                         "signal %d: a machine takes only KILL, TERM, INT, HUP and QUIT, "
+                         "signal %d: a machine%s takes only KILL, TERM, INT, HUP and QUIT, "
                          "which end it",
-                         sig);
+                         sig, boots_image(&g->spec) ? " that is still starting" : "");
     }
     if (proc_signal(w->pidfd, sig) < 0)
         return error_set(err, errno, "send signal %d", sig);
@@ -325,6 +364,39 @@ static int stats(struct guest *g, struct workload *w, struct wall_stats *out, st
     return 0;
 }
 
+/* Asks the monitor, which has the channel to the agent, and carries the streams. */
+static int exec(struct guest *g, const struct wall_exec *x, int *status, struct error **err)
+{
+    AUTO_CLOSE int fd = control_connect(g, err);
+    if (fd < 0)
+        return -1;
+    char **env = wall_environment(&g->spec, NULL, x->env);
+    if (x->tty && !wall_get_env(env, "TERM"))
+        env = strv_add(env, xstrdup("TERM=xterm"));
+    json_object *request = control_request("exec");
+    json_put_strv(request, "command", x->command);
+    json_put_strv(request, "env", env);
+    json_put_str(request, "workdir", x->workdir ? x->workdir : g->spec.workdir);
+    json_put_str(request, "user", x->user ? x->user : g->spec.user);
+    json_put_bool(request, "tty", x->tty);
+    strv_free(env);
+    struct winsize ws;
+    if (x->tty && ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0) {
+        json_put_int(request, "rows", ws.ws_row);
+        json_put_int(request, "columns", ws.ws_col);
+    }
+    AUTO_JSON *answer = control_call_fd(fd, request, 10000, err);
+    if (!answer)
+        return -1;
+    struct attach_options o = {.tty = x->tty, .input = true, .sig_proxy = true};
+    enum attach_end end;
+    if (attach_run(fd, &o, &end, status, err) < 0)
+        return -1;
+    if (end == ATTACH_DETACHED)
+        *status = 0;
+    return 0;
+}
+
 static int cleanup(struct guest *g, struct workload *w, struct error **err)
 {
     if (unlinkat(g->dirfd, "initrd", 0) < 0 && errno != ENOENT)
@@ -336,12 +408,13 @@ const struct wall wall_machine = {
     .name = "machine",
     .check = check,
     .start = start,
-    .ready_mark = ready_mark,
+    .first_command = first_command,
     .ask_to_stop = ask_to_stop,
     .signal = send_signal,
     .pause = pause_machine,
     .resume = resume_machine,
     .update = update,
     .stats = stats,
+    .exec = exec,
     .cleanup = cleanup,
 };

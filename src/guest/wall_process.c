@@ -80,7 +80,8 @@ static int launch_init(struct launch *l, struct guest *g, char **command, char *
                                            &l->confine.user, err) < 0)
         return -1;
     l->confine.set_user = user != NULL;
-    l->envp = wall_environment(s, l->confine.user.home, env);
+    const char *home = l->confine.user.home;
+    l->envp = wall_environment(s, home ? home : "/", env);
     AUTO_FREE char *program = find_program(s, command, l->envp, workdir, err);
     if (!program)
         return -1;

@@ -88,12 +88,16 @@ test_background() {
 }
 
 test_exec() {
+    local said
     equal "$wall: exec" "inside" "$(wirt exec back echo inside)"
     wirt exec back sh -c 'exit 9'
     equal "$wall: exec's exit status" 9 $?
     wirt exec back no-such-command 2>/dev/null
     equal "$wall: exec of a missing command" 127 $?
     equal "$wall: exec -i" "typed" "$(echo typed | wirt exec -i back cat)"
+    said=$(script -qec "$wirt_binary --root $scratch/state exec -it back sh -c 'test -t 0 && test -t 1 && echo terminal'" /dev/null </dev/null)
+    contains "$wall: exec -t gives a terminal" terminal "$said"
+    equal "$wall: exec -w" "/tmp" "$(wirt exec -w /tmp back sh -c 'pwd -P' | sed 's,.*/tmp,/tmp,')"
     equal "$wall: exec -e" "v" "$(wirt exec -e K=v back sh -c 'echo $K')"
 }
 
@@ -175,7 +179,9 @@ test_terminal() {
     expect -f - >"$scratch/expect" 2>&1 <<END
 set timeout 20
 spawn $wirt_binary --root $scratch/state run ${as[*]} -it --name tty $root sh
-send "stty size; echo size-\\\$?\r"
+exec stty rows 33 columns 101 <\$spawn_out(slave,name)
+send "sleep 0.3; stty size; echo size-\\\$?\r"
+expect "33 101"
 expect "size-0"
 send "echo one\\\$((1+1))two\r"
 expect "one2two"
@@ -191,6 +197,7 @@ expect eof
 lassign [wait] a b c status
 puts "left \$status"
 END
+    contains "$wall: the terminal's size" "33 101" "$(cat "$scratch/expect")"
     contains "$wall: keys and answers" one2two "$(cat "$scratch/expect")"
     contains "$wall: ctrl-p ctrl-q detaches" "detached 0" "$(cat "$scratch/expect")"
     contains "$wall: attached again" three4four "$(cat "$scratch/expect")"
