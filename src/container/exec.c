@@ -22,6 +22,7 @@
 #include "container/console.h"
 #include "container/container.h"
 #include "container/json.h"
+#include "container/namespaces.h"
 #include "container/process.h"
 #include "container/rlimits.h"
 #include "container/seccomp.h"
@@ -275,8 +276,10 @@ static void become_process(struct entering *e, int join)
     _exit(error_code(err) == ENOENT ? 127 : 126);
 }
 
-/* A container with a user namespace: who joins that may join the rest, and the pid namespace holds
- * for its child, which becomes ours. */
+/* By a process between, which joins every namespace; that of the pids holds for its child, which
+ * becomes ours. A container with a user namespace needs it, for who joins that may join the rest,
+ * and a runtime that is root of a user namespace only: to its pid namespace, which is the host's,
+ * it could not come back (setns(2)). */
 static int spawn_by_step(struct entering *e, int flags, struct error **err)
 {
     pid_t step = fork();
@@ -309,7 +312,7 @@ static int spawn(struct entering *e, struct error **err)
     int flags = namespace_flags(e->config);
     if (sync_pair(e->sock, err) < 0)
         return -1;
-    if (flags & CLONE_NEWUSER) {
+    if (flags & CLONE_NEWUSER || (flags & CLONE_NEWPID && namespaces_rootless())) {
         if (spawn_by_step(e, flags, err) < 0)
             return -1;
     } else {

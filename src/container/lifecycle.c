@@ -23,6 +23,7 @@
 #include "container/container.h"
 #include "container/hooks.h"
 #include "container/json.h"
+#include "container/namespaces.h"
 #include "container/state.h"
 
 static struct state *load(const char *root, const char *id, struct error **err)
@@ -164,6 +165,49 @@ int container_start(const char *root, const char *id, struct error **err)
     return r;
 }
 
+/* ---- its processes ---- */
+
+static bool has_directory(const struct cgroup *g)
+{
+    for (size_t i = 0; i < g->len; i++)
+        if (g->h[i].dirfd >= 0)
+            return true;
+    return false;
+}
+
+/* Without a control group, which an ordinary user may not have: those of its pid namespace. */
+static int list_namespace(struct state *s, pid_t **pids, size_t *len, struct error **err)
+{
+    AUTO_CLOSE int fd = open_process(s, err);
+    return fd < 0 ? -1 : namespaces_procs(s->pid, pids, len, err);
+}
+
+static int processes(struct state *s, pid_t **pids, size_t *len, struct error **err)
+{
+    AUTO_CGROUP g = {0};
+    *pids = NULL;
+    *len = 0;
+    if (s->cgroup && cgroup_open(&g, s->cgroup, err) < 0)
+        return -1;
+    return has_directory(&g) ? cgroup_procs(&g, pids, len, err) : list_namespace(s, pids, len, err);
+}
+
+static int kill_all(struct state *s, int signal, struct error **err)
+{
+    AUTO_CGROUP g = {0};
+    if (s->cgroup && cgroup_open(&g, s->cgroup, err) < 0)
+        return -1;
+    if (has_directory(&g))
+        return cgroup_kill(&g, signal, err);
+    AUTO_FREE pid_t *pids = NULL;
+    size_t len = 0;
+    int r = list_namespace(s, &pids, &len, err);
+    for (size_t i = 0; r == 0 && i < len; i++)
+        if (kill(pids[i], signal) < 0 && errno != ESRCH)
+            r = error_set(err, errno, "signal process %d", (int)pids[i]);
+    return r;
+}
+
 /* ---- kill, delete ---- */
 
 int container_kill(const char *root, const char *id, int signal, bool all, struct error **err)
@@ -171,10 +215,8 @@ int container_kill(const char *root, const char *id, int signal, bool all, struc
     AUTO_STATE *s = load(root, id, err);
     if (!s)
         return -1;
-    if (all) {
-        AUTO_CGROUP g = {0};
-        return open_group(s, &g, err) < 0 ? -1 : cgroup_kill(&g, signal, err);
-    }
+    if (all)
+        return kill_all(s, signal, err);
     AUTO_CLOSE int fd = open_process(s, err);
     if (fd < 0)
         return -1;
@@ -355,10 +397,7 @@ struct json_object *container_list(const char *root, struct error **err)
 int container_pids(const char *root, const char *id, pid_t **pids, size_t *len, struct error **err)
 {
     AUTO_STATE *s = load(root, id, err);
-    AUTO_CGROUP g = {0};
-    if (!s || open_group(s, &g, err) < 0)
-        return -1;
-    return cgroup_procs(&g, pids, len, err);
+    return s ? processes(s, pids, len, err) : -1;
 }
 
 struct json_object *container_stats(const char *root, const char *id, struct error **err)

@@ -1,5 +1,6 @@
 #include "container/namespaces.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -169,6 +171,42 @@ bool namespaces_rootless(void)
         return false; /* a kernel without user namespaces */
     return sscanf(map, "%u %u %u", &inside, &outside, &size) != 3 || inside || outside ||
            size != UINT32_MAX;
+}
+
+/* ---- their processes ---- */
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+static bool in_pid_namespace(const char *pid, const struct stat *ns)
+{
+    AUTO_FREE char *path = xasprintf("/proc/%s/ns/pid", pid);
+    struct stat st;
+    return stat(path, &st) == 0 && same_file(&st, ns);
+}
+
+int namespaces_procs(pid_t pid, pid_t **pids, size_t *len, struct error **err)
+{
+    AUTO_FREE char *path = xasprintf("/proc/%d/ns/pid", (int)pid);
+    AUTO_CLOSEDIR DIR *d = opendir("/proc");
+    struct stat ns, own;
+    if (!d || stat(path, &ns) < 0 || stat("/proc/self/ns/pid", &own) < 0)
+        return error_set(err, errno, "look for the processes beside %d", (int)pid);
+    bool shared = same_file(&ns, &own);
+    *pids = NULL;
+    *len = 0;
+    struct dirent *e;
+    while ((e = readdir(d))) {
+        char *end;
+        long n = strtol(e->d_name, &end, 10);
+        if (*end || n <= 0 || (n != pid && (shared || !in_pid_namespace(e->d_name, &ns))))
+            continue;
+        *pids = xrealloc(*pids, (*len + 1) * sizeof **pids);
+        (*pids)[(*len)++] = (pid_t)n;
+    }
+    return 0;
 }
 
 /* ---- inside ---- */

@@ -25,6 +25,9 @@ int namespaces_map_ids(pid_t pid, const struct id_maps *uids, const struct id_ma
 /* Whether the runtime has no power over the host: not root, or root of a user namespace only (which
  * is how podman without root calls its runtime). */
 bool namespaces_rootless(void);
+/* pid and every process of its pid namespace, if that is not ours; those of namespaces below it are
+ * not among them. The caller frees. */
+int namespaces_procs(pid_t pid, pid_t **pids, size_t *len, struct error **err);
 
 /* Inside the new namespaces: host name, domain name, loopback up, time offsets, sysctl. */
 int namespaces_configure(const struct config *c, struct error **err);
