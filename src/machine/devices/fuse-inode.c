@@ -13,7 +13,28 @@
  * changes are seen after that. */
 #define VALID 1
 
-void fuse_fill_attr(struct fuse_attr *a, const struct stat *st)
+/* An ordinary user is root in its guest, as in a user namespace: what it owns belongs to the
+ * guest's root, which it could not otherwise be given to (a setuid program of root's would become
+ * anybody else), and what is the host's root's to nobody the guest knows. */
+#define NOBODY 65534u
+
+static uint32_t guest_id(const struct fuse_server *s, uint32_t id, uint32_t own)
+{
+    return s->root ? id : id == own ? 0 : id == 0 ? NOBODY : id;
+}
+
+/* The other way round. False: nothing on the host can be given to that one. */
+static bool host_id(const struct fuse_server *s, uint32_t *id, uint32_t own)
+{
+    if (s->root)
+        return true;
+    if (*id != 0)
+        return false;
+    *id = own;
+    return true;
+}
+
+void fuse_fill_attr(const struct fuse_server *s, struct fuse_attr *a, const struct stat *st)
 {
     *a = (struct fuse_attr){
         .ino = st->st_ino,
@@ -27,8 +48,8 @@ void fuse_fill_attr(struct fuse_attr *a, const struct stat *st)
         .ctimensec = (uint32_t)st->st_ctim.tv_nsec,
         .mode = st->st_mode,
         .nlink = (uint32_t)st->st_nlink,
-        .uid = st->st_uid,
-        .gid = st->st_gid,
+        .uid = guest_id(s, st->st_uid, geteuid()),
+        .gid = guest_id(s, st->st_gid, getegid()),
         /* Linux's 32-bit form of a device number. */
         .rdev = (minor(st->st_rdev) & 0xff) | major(st->st_rdev) << 8 |
                 (minor(st->st_rdev) & ~0xffu) << 12,
@@ -36,10 +57,11 @@ void fuse_fill_attr(struct fuse_attr *a, const struct stat *st)
     };
 }
 
-void fuse_fill_entry(struct fuse_entry_out *e, const struct fuse_node *n, const struct stat *st)
+void fuse_fill_entry(const struct fuse_server *s, struct fuse_entry_out *e,
+                     const struct fuse_node *n, const struct stat *st)
 {
     *e = (struct fuse_entry_out){.nodeid = n->id, .entry_valid = VALID, .attr_valid = VALID};
-    fuse_fill_attr(&e->attr, st);
+    fuse_fill_attr(s, &e->attr, st);
 }
 
 /* File systems that are the host's kernel's face, not files: what is mounted below the shared
@@ -76,7 +98,7 @@ int fuse_lookup_entry(struct fuse_server *s, struct fuse_node *folder, const cha
     int rc = fuse_node_get(s, folder, name, fd, &n, &st);
     if (rc < 0)
         return rc;
-    fuse_fill_entry(out, n, &st);
+    fuse_fill_entry(s, out, n, &st);
     return 0;
 }
 
@@ -95,20 +117,20 @@ int fuse_lookup(struct fuse_server *s, struct fuse_request *r)
     return r->node->type == S_IFDIR ? reply_entry(s, r, r->node, r->text[0]) : -ENOTDIR;
 }
 
-static int reply_attr(struct fuse_request *r, int fd)
+static int reply_attr(const struct fuse_server *s, struct fuse_request *r, int fd)
 {
     struct stat st;
     struct fuse_attr_out out = {.attr_valid = VALID};
     if (fstat(fd, &st) < 0)
         return -errno;
-    fuse_fill_attr(&out.attr, &st);
+    fuse_fill_attr(s, &out.attr, &st);
     return fuse_reply(r, &out, sizeof out);
 }
 
 int fuse_getattr(struct fuse_server *s, struct fuse_request *r)
 {
     int fd = fuse_node_fd(s, r->node);
-    return fd < 0 ? fd : reply_attr(r, fd);
+    return fd < 0 ? fd : reply_attr(s, r, fd);
 }
 
 int fuse_kill_suidgid(int fd)
@@ -172,6 +194,9 @@ int fuse_setattr(struct fuse_server *s, struct fuse_request *r)
     if (in->valid & (FATTR_UID | FATTR_GID)) {
         uid_t uid = in->valid & FATTR_UID ? in->uid : (uid_t)-1;
         gid_t gid = in->valid & FATTR_GID ? in->gid : (gid_t)-1;
+        if ((in->valid & FATTR_UID && !host_id(s, &uid, geteuid())) ||
+            (in->valid & FATTR_GID && !host_id(s, &gid, getegid())))
+            return -EPERM;
         rc = fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
     }
     if (rc == 0 && (in->valid & FATTR_MODE))
@@ -180,7 +205,7 @@ int fuse_setattr(struct fuse_server *s, struct fuse_request *r)
         rc = set_size(s, r, in);
     if (rc == 0 && (in->valid & (FATTR_ATIME | FATTR_MTIME)))
         rc = set_times(fd, in);
-    return rc < 0 ? rc : reply_attr(r, fd);
+    return rc < 0 ? rc : reply_attr(s, r, fd);
 }
 
 int fuse_readlink(struct fuse_server *s, struct fuse_request *r)

@@ -45,7 +45,7 @@ struct fuse_handle {
 
 struct fuse_server {
     bool readonly;
-    bool root;    /* wirt is: files belong to the guest's users */
+    bool root;    /* wirt is: files belong to the guest's users; else to its root */
     bool started; /* INIT was answered */
     int proc_fd;  /* /proc/self/fd */
     unsigned max_fds, n_fds;
@@ -129,12 +129,13 @@ int fuse_reopen(struct fuse_server *s, struct fuse_node *n, int flags);
 
 /* fuse-inode.c */
 
-void fuse_fill_attr(struct fuse_attr *a, const struct stat *st);
+void fuse_fill_attr(const struct fuse_server *s, struct fuse_attr *a, const struct stat *st);
 /* Looks name up in folder, taking a reference. */
 int fuse_lookup_entry(struct fuse_server *s, struct fuse_node *folder, const char *name,
                       struct fuse_entry_out *out);
 /* The entry for a new reference to a node. */
-void fuse_fill_entry(struct fuse_entry_out *e, const struct fuse_node *n, const struct stat *st);
+void fuse_fill_entry(const struct fuse_server *s, struct fuse_entry_out *e,
+                     const struct fuse_node *n, const struct stat *st);
 /* Clears what may not survive a write by someone without the right to: setuid, setgid. */
 int fuse_kill_suidgid(int fd);
 

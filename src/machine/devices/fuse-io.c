@@ -86,7 +86,7 @@ static int add_created(struct fuse_server *s, struct fuse_request *r, int fd, st
         close(fd);
         return rc;
     }
-    fuse_fill_entry(&out->entry, n, &st);
+    fuse_fill_entry(s, &out->entry, n, &st);
     rc = add_open(s, fd, n, &out->open);
     if (rc < 0)
         fuse_node_forget(s, n->id, 1);
