@@ -11,7 +11,7 @@ build=$PWD/build-asan
 ninja --quiet -C "$build"
 [ -e "$build/guest" ] || ln -s ../build/guest "$build/guest"
 # Leaks at exit are the operating system's to take back: walls end by exec or _exit.
-export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=0:allow_user_segv_handler=1
+export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16:abort_on_error=1:handle_segv=0:allow_user_segv_handler=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export WIRT_BUILD=$build WIRT_SANITIZED=1
 [ $# -gt 0 ] || set -- base/ isa/ engine/ image/ container/ process/ machine/ agent/ guest/

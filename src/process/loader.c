@@ -20,8 +20,10 @@
 #define EF_RISCV_RVE_FLAG 0x8
 #define MAX_PHDRS         (65536 / sizeof(Elf64_Phdr)) /* the kernel's bound: ELF_MIN_ALIGN's 64 KiB */
 #define MAX_ALIGN         (1ull << 30)
-/* Where position-independent programs go: far below the emulator, with room for brk above. */
-#define PIE_BASE 0x2a00000000ull
+/* Where position-independent programs go: far below the emulator, with room for brk above. The
+ * second place is for when something of the host's lies at the first, as AddressSanitizer's shadow
+ * does. */
+static const uint64_t pie_bases[] = {0x2a00000000ull, 0x2a0000000000ull};
 
 struct elf {
     const char *path; /* for messages */
@@ -192,8 +194,8 @@ static int reserve(struct process *p, const struct elf *e, bool main_program, ui
         *bias = 0;
         return 0;
     }
-    if (main_program) {
-        uint64_t base = (PIE_BASE + random_offset()) & ~(e->align - 1);
+    for (size_t i = 0; main_program && i < sizeof pie_bases / sizeof *pie_bases; i++) {
+        uint64_t base = (pie_bases[i] + random_offset()) & ~(e->align - 1);
         long r = space_mmap(p, base, size, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
         if (r >= 0) {
             *bias = base - e->lo;

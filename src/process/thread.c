@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sanitizer/asan_interface.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -297,6 +298,8 @@ static long run_vm_child(struct vm_start *s)
     flags &= r->flags & CLONE_PIDFD ? ~(uint64_t)CLONE_PARENT_SETTID : ~0ull;
     flags |= r->flags & CLONE_PIDFD ? 0 : CLONE_PARENT_SETTID;
     void *id = r->flags & CLONE_PIDFD ? (void *)r->pidfd : &s->pid;
+    /* The marks of another stack that has been here. */
+    ASAN_UNPOISON_MEMORY_REGION(n->host_stack, HOST_STACK_SIZE);
     long pid = clone(vm_child_main, (char *)n->host_stack + HOST_STACK_SIZE, (int)flags, s, id,
                      NULL, (void *)r->child_tid);
     if (pid < 0)
