@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../lib.sh"
 [ "$(id -u)" = 0 ] || { skip "podman" "root is required"; exit 0; }
 command -v podman >/dev/null || { skip "podman" "podman is not installed"; exit 0; }
-busybox=$(command -v busybox) && ldd "$busybox" 2>&1 | grep -q 'not a dynamic' ||
+busybox=$(command -v busybox) && is_static "$busybox" ||
     { skip "podman" "a static busybox is required (package busybox-static)"; exit 0; }
 
 # Without CAP_SYS_RESOURCE podman's default limits are too high for every runtime.
@@ -23,6 +23,7 @@ end_podman() {
 }
 trap end_podman EXIT
 
+cd "$scratch" || exit 1 # conmon leaves a file where it is started
 mkdir -p "$scratch"/rootfs/{bin,etc,tmp}
 cp "$busybox" "$scratch/rootfs/bin/busybox"
 for name in sh echo ps id cat sleep touch ls tty env; do ln -s busybox "$scratch/rootfs/bin/$name"; done
