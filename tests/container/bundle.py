@@ -53,11 +53,23 @@ def is_dynamic(path):
                           check=False).returncode == 0
 
 
-def need_root(name):
+def need_rights(name):
+    """An ordinary user runs the tests again as root of a user namespace, the way that podman without
+    root calls its runtime: one with all of the user's ids (subuid(5))."""
     if os.geteuid() != 0:
-        skip_all(name, "root is required")
+        enter = ["unshare", "--user", "--map-root-user", "--map-auto", "--mount"]
+        if subprocess.run([*enter, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+            skip_all(name, "an ordinary user needs user namespaces, newuidmap (package uidmap) and "
+                           "ids in /etc/subuid and /etc/subgid")
+        os.execvp(enter[0], [*enter, sys.executable, *sys.argv])
     if not BUSYBOX or is_dynamic(BUSYBOX):
         skip_all(name, "a static busybox is required (package busybox-static)")
+
+
+def root_only(why):
+    """Skips the rest of a test where root is not the host's."""
+    if ROOTLESS:
+        raise Skip(f"only the host's root may {why}")
 
 
 def cgroups():
@@ -72,6 +84,14 @@ def cgroup_v2():
     return os.path.exists("/sys/fs/cgroup/cgroup.controllers")
 
 
+def in_user_namespace():
+    with open("/proc/self/uid_map") as f:
+        return f.read().split() != ["0", "0", "4294967295"]
+
+
+ROOTLESS = in_user_namespace()
+# Ids for containers with a user namespace; ours may not have many.
+BASE, SIZE = (1000, 50000) if ROOTLESS else (100000, 65536)
 PREFIX = f"t{os.getpid()}-"
 TOP = tempfile.mkdtemp(prefix="wirt-oci-test-")
 ROOT = os.path.join(TOP, "state")
@@ -169,7 +189,7 @@ class Bundle:
     def without(self, kind):
         self.linux["namespaces"] = [n for n in self.linux["namespaces"] if n["type"] != kind]
 
-    def user_namespace(self, base=100000, size=65536):
+    def user_namespace(self, base=BASE, size=SIZE):
         self.linux["namespaces"].append({"type": "user"})
         ids = [{"containerID": 0, "hostID": base, "size": size}]
         self.linux["uidMappings"] = self.linux["gidMappings"] = ids
