@@ -88,6 +88,18 @@ stat_of() { wirt stats --no-stream --json "$1" | jq -e ".[0]$2"; } # GUEST PATH,
 inspected() { wirt inspect "$1" | jq -r ".[0]$2"; }              # GUEST PATH, e.g. .status
 machine_stat() { wirt stats --no-stream --json "$1" | jq -e ".[0].machine$2"; }
 
+is_root() { [ "$(id -u)" -eq 0 ]; }
+is_static() { ldd "$1" 2>&1 | grep -qE "not a dynamic|statically linked"; } # FILE
+# within_reach: an ordinary user may have no way to the build folder, as below /root. Then root runs the
+# test again where that folder is at /mnt too, in a mount namespace of its own.
+within_reach() {
+    local user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+    is_root && ! { "${user[@]}" test -x "$wirt_binary" && "${user[@]}" test -x "$guest/rootfs"; } || return 0
+    [ -z "${WIRT_AT_MNT:-}" ] && unshare -m mount --bind "$build" /mnt 2>/dev/null || return 0
+    rm -rf "$scratch"
+    # shellcheck disable=SC2016 # for the shell inside
+    WIRT_AT_MNT=1 exec unshare -m bash -c 'mount --bind "$1" /mnt && WIRT_BUILD=/mnt exec "$2"' - "$build" "$(realpath "$0")"
+}
 need_root() { [ "$(id -u)" -eq 0 ] || { skip "$1" "needs root"; exit 0; }; }
 
 finish() { exit $((failures > 0)); }

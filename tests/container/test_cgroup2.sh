@@ -8,8 +8,9 @@ stop() { skip "control groups v2 in a machine" "$1"; exit 0; }
 for tool in qemu-system-x86_64 cpio jq dpkg-deb apt-get; do
     command -v $tool >/dev/null || stop "$tool is not installed"
 done
-busybox=$(command -v busybox) && ldd "$busybox" 2>&1 | grep -q 'not a dynamic' ||
+busybox=$(command -v busybox) && is_static "$busybox" ||
     stop "a static busybox is required (package busybox-static)"
+is_static "$oci" || stop "wirt-oci is linked dynamically here: it cannot run in an initramfs"
 
 # The kernel.
 cache=$build/guest/cloud-amd64
@@ -68,9 +69,18 @@ bundle bad_unified true '.linux.resources.unified = {"none.such": "1"}'
 bundle bad_swappiness true '.linux.resources.memory = {swappiness: 5}'
 (cd "$top" && find . | cpio -o -H newc --quiet) | gzip -1 >"$scratch/initrd"
 
-timeout 300 qemu-system-x86_64 -M q35 -m 768 -smp 2 -display none -no-reboot -nic none \
-    -serial file:"$scratch/console" -kernel "$(kernel)" -initrd "$scratch/initrd" \
-    -append "console=ttyS0 quiet panic=-1 mitigations=off cgroup_no_v1=all" </dev/null
+# On a busy host the machine's kernel may wait for ever for a timer that qemu lost; it says so itself
+# ("rcu: Possible timer handling issue"), and such a run tells nothing about wirt.
+stalled() {
+    ! grep -aq '^cgroup2: end' "$scratch/console" &&
+        grep -aq 'rcu:.*Possible timer handling issue' "$scratch/console"
+}
+for _ in 1 2; do
+    timeout 180 qemu-system-x86_64 -M q35 -m 768 -smp 2 -display none -no-reboot -nic none \
+        -serial file:"$scratch/console" -kernel "$(kernel)" -initrd "$scratch/initrd" \
+        -append "console=ttyS0 quiet panic=-1 mitigations=off cgroup_no_v1=all" </dev/null
+    stalled || break
+done
 tr -d '\r' <"$scratch/console" | grep -aoE '(ok|not ok) - v2: .*' | tee "$scratch/lines"
 grep -aq '^cgroup2: end' <(tr -d '\r' <"$scratch/console") ||
     not_ok "the machine comes to its end" "$(tail -n 5 "$scratch/console" | tr -d '\r' | xargs -0)"

@@ -2,7 +2,6 @@
 # Host memory runs short: the balloons of all machines are balanced, by themselves.
 # timeout: 240
 . "$(dirname "$0")/../lib.sh"
-need_root "balance"
 [ -r "$guest/vmlinux" ] || { skip "balance" "no guest files (make guest)"; exit 0; }
 export WIRT_GUEST_DIR=$guest
 ballooned() { wirt balloon --json "$1" | jq ".actual / 1048576 | floor"; }

@@ -1,9 +1,9 @@
 #!/bin/bash
 # Every verb over the process wall: a riscv64 root file system on the host's kernel.
 . "$(dirname "$0")/../lib.sh"
+within_reach
 "$source_dir/scripts/programs.sh" || exit 1
 . "$(dirname "$0")/walls.sh"
-need_root "process wall"
 wall=process
 root=$guest/rootfs
 as=(--as process)

@@ -1,7 +1,6 @@
 #!/bin/bash
 # A state folder that is damaged, hostile or left behind by a killed monitor.
 . "$(dirname "$0")/../lib.sh"
-need_root "state"
 root=$guest/rootfs
 state=$scratch/state
 run() { wirt run --as process "$@"; }

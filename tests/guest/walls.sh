@@ -40,6 +40,10 @@ test_options() {
     equal "$wall: -e passes on" "there" "$(PASSED=there run --rm -e PASSED "$root" sh -c 'echo $PASSED')"
     equal "$wall: the caller's environment stays out" "" "$(SECRET=1 run --rm "$root" sh -c 'echo $SECRET')"
     equal "$wall: -w" "/tmp" "$(run --rm -w /tmp "$root" sh -c 'pwd -P' | sed 's,.*/tmp,/tmp,')"
+    if [ "$wall" = process ] && ! is_root; then
+        test_refused
+        return
+    fi
     # A process shares the host's paths: the user must be able to reach the root file system.
     if [ "$wall" = process ] && ! setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$root"; then
         skip "$wall: -u" "user 65534 cannot reach $root"
@@ -52,6 +56,17 @@ test_options() {
     equal "$wall: -v" "shared" "$(run --rm -v "$scratch/volume:/mnt" "$root" cat /mnt/file)"
     run --rm -v "$scratch/volume:/mnt:ro" "$root" sh -c 'echo x >/mnt/new' 2>/dev/null
     equal "$wall: -v :ro" "no" "$([ -e "$scratch/volume/new" ] && echo yes || echo no)"
+}
+
+# Behind the process wall an ordinary user has no user but its own, and no namespaces.
+test_refused() {
+    local option said
+    for option in "-u 65534:65534" "--hostname guesthouse" "-v /tmp:/mnt"; do
+        # shellcheck disable=SC2086 # words
+        said=$(run --rm $option "$root" true 2>&1)
+        equal "$wall: ${option%% *} of an ordinary user: exit status" 125 $?
+        contains "$wall: ${option%% *} of an ordinary user" "only root may use this" "$said"
+    done
 }
 
 test_background() {

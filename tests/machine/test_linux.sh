@@ -1,6 +1,6 @@
 #!/bin/bash
 # Debian's kernel on one and on four harts, under load, through a reboot, and under OpenSBI.
-# timeout: 300
+# timeout: 400
 . "$(dirname "$0")/../lib.sh"
 boot=$build/tests/machine-boot
 if [ ! -f "$guest/vmlinux" ]; then
@@ -10,7 +10,7 @@ fi
 linux() { # COMMAND OPTION...
     local command=$1
     shift
-    timeout 100 "$boot" --kernel "$guest/vmlinux" --initrd "$guest/initramfs.cpio.gz" \
+    timeout "${time_limit:-100}" "$boot" --kernel "$guest/vmlinux" --initrd "$guest/initramfs.cpio.gz" \
         --memory 512M --append "console=ttyS0 quiet panic=-1 wirt.run=\"$command\"" "$@" \
         </dev/null 2>&1 | tr -d '\r'
     return "${PIPESTATUS[0]}"
@@ -42,8 +42,15 @@ wait $pid 2>/dev/null
 
 firmware=/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin
 if [ -f $firmware ]; then
-    said=$(linux "dmesg | grep -i 'SBI specification'; $sum" --firmware $firmware --harts 2)
-    equal "under OpenSBI: ends well" 0 $?
+    # OpenSBI before 1.3 marks a hart as to be started before it says where: on a busy host the hart
+    # sometimes sees that too early and starts at the kernel's first instruction, a second time. Both
+    # harts are lost then, on any machine.
+    for _ in 1 2 3; do
+        said=$(time_limit=60 linux "dmesg | grep -i 'SBI specification'; $sum" --firmware $firmware --harts 2)
+        status=$?
+        [ $status -eq 124 ] && grep -q '^OpenSBI v1\.[0-2]' <<<"$said" || break
+    done
+    equal "under OpenSBI: ends well" 0 $status
     contains "under OpenSBI" "$want" "$said"
 else
     skip "under OpenSBI" "the package opensbi is not installed"

@@ -3,7 +3,6 @@
 # mean different things, and none of the host's.
 # timeout: 120
 . "$(dirname "$0")/../lib.sh"
-need_root "namespaces"
 "$source_dir/scripts/programs.sh" || exit 1
 root=$guest/rootfs-native
 cp -a "$root" "$scratch/root"
@@ -35,7 +34,9 @@ if [ "$(hostname)" != same ]; then ok "the host keeps its name"; else not_ok "th
 
 # Three PID namespaces in each other: the innermost process has a number in each.
 mkdir "$scratch/bundle"
-(cd "$scratch/bundle" && "$oci" spec)
+rootless=()
+is_root || rootless=(--rootless)
+(cd "$scratch/bundle" && "$oci" spec "${rootless[@]}")
 jq --arg root "$root" '.process.args = ["unshare", "-p", "-f", "-m", "--mount-proc", "sh", "-c",
       "echo second $$; unshare -p -f -m --mount-proc sh -c \"echo third \\$\\$; sleep 20; true\"; true"]
     | .process.terminal = false | .root.path = $root | .process.rlimits = []
