@@ -24,7 +24,7 @@
 #include "guest/guest.h"
 #include "guest/json.h"
 
-#define CONTROL_LINE_MAX (64u << 10)
+#define CONTROL_LINE_MAX (512u << 10) /* bytes: the longest command with its environment */
 #define FRAME_MAX        (64u << 10)
 #define FRAME_HEADER     5u
 

@@ -120,16 +120,15 @@ static void exec_fail(struct exec *e, const char *why)
     exec_end(e, 125);
 }
 
-static void exec_run(struct exec *e)
+static int exec_run(struct exec *e, struct error **err)
 {
     static const struct agent_session_ops ops = {
         .output = exec_output, .input_room = exec_input_room, .ended = exec_ended};
-    ERROR_CLEANUP err = NULL;
-    e->session = agent_run(e->c->m->w.link, &e->x, e->size.ws_row, e->size.ws_col, &ops, e, &err);
-    if (e->session)
-        exec_flush(e->c);
-    else
-        exec_fail(e, error_text(err));
+    e->session = agent_run(e->c->m->w.link, &e->x, e->size.ws_row, e->size.ws_col, &ops, e, err);
+    if (!e->session)
+        return -1;
+    exec_flush(e->c);
+    return 0;
 }
 
 static void exec_deadline(void *arg)
@@ -165,10 +164,14 @@ int exec_start(struct client *c, json_object *request, struct error **err)
     c->exec = e;
     c->frames = true;
     int64_t uptime = realtime_ns() - m->g->started_ns;
-    if (agent_link_answers(m->w.link))
-        exec_run(e);
-    else /* an agent that has not come a while after the start is not there */
+    if (!agent_link_answers(m->w.link)) {
+        /* One that has not come a while after the start is not there. */
         loop_timer(m->loop, clock_ns() + (uptime < BOOT_NS ? BOOT_NS : 0), exec_deadline, e);
+    } else if (exec_run(e, err) < 0) {
+        exec_free(c);
+        c->frames = false;
+        return -1;
+    }
     return 0;
 }
 
@@ -254,8 +257,11 @@ static void on_hello(void *arg)
     if (m->first_by_agent)
         first_start(m);
     for (struct client *c = m->clients; c; c = c->next)
-        if (c->exec && !c->exec->session && !c->exec->ended)
-            exec_run(c->exec);
+        if (c->exec && !c->exec->session && !c->exec->ended) {
+            ERROR_CLEANUP err = NULL;
+            if (exec_run(c->exec, &err) < 0)
+                exec_fail(c->exec, error_text(err));
+        }
 }
 
 int monitor_agent_start(struct monitor *m, struct error **err)

@@ -114,6 +114,11 @@ wait "${jobs[@]}"
 equal "four commands at once" "1 2 3 4" "$(cat "$scratch"/exec.[1-4] | xargs)"
 equal "exec: ten megabytes out" "10485760" "$(wirt exec disk head -c 10485760 /dev/zero | wc -c)"
 equal "exec: two megabytes in" "$(seq 300000 | md5sum)" "$(seq 300000 | wirt exec -i disk md5sum)"
+big=$(head -c 60000 /dev/zero | tr '\0' x)
+equal "exec: a long environment" "60000" "$(wirt exec -e BIG="$big" disk sh -c 'echo ${#BIG}')"
+wirt exec -e BIG="$big" -e MORE="$big" disk true 2>"$scratch/said"
+equal "exec: one that is too long" 125 $?
+contains "and why" "at most 65536" "$(cat "$scratch/said")"
 wirt exec disk sh -c 'echo kept >/var/lib/kept'
 check "stop powers it off" wirt stop -t 30 disk
 equal "with status 0" 0 "$(status_of disk)"
