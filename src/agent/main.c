@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "agent/command.h"
 #include "agent/port.h"
 #include "agent/power.h"
 #include "agent/session.h"
@@ -83,6 +84,18 @@ static int power(struct agent *a, const struct agent_frame *f, const uint8_t *pa
     return 0;
 }
 
+static int resize_console(const struct agent_frame *f, const uint8_t *payload)
+{
+    struct agent_size size;
+    if (f->length != sizeof size)
+        return -1;
+    memcpy(&size, payload, sizeof size);
+    AUTO_CLOSE int console = open("/dev/console", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (console >= 0)
+        command_resize(console, &size, NULL);
+    return 0;
+}
+
 static int on_frame(void *arg, const struct agent_frame *f, const uint8_t *payload)
 {
     struct agent *a = arg;
@@ -97,6 +110,8 @@ static int on_frame(void *arg, const struct agent_frame *f, const uint8_t *paylo
     case AGENT_SIGNAL:
     case AGENT_RESIZE:
     case AGENT_ROOM:
+        if (f->type == AGENT_RESIZE && f->session == AGENT_CONSOLE)
+            return resize_console(f, payload);
         /* without one, it has ended while this was under way */
         return s ? session_frame(*s, &a->port, f, payload) : 0;
     default: return -1;

@@ -11,7 +11,7 @@
  *   AGENT_RUN       host   struct agent_run and its strings
  *   AGENT_INPUT     host   standard input; without payload: its end (a terminal has none)
  *   AGENT_SIGNAL    host   one byte: a signal for the command's first process
- *   AGENT_RESIZE    host   struct agent_size
+ *   AGENT_RESIZE    host   struct agent_size; of session AGENT_CONSOLE: the machine's console's
  *   AGENT_POWEROFF  host   one byte, the machine's exit status: it powers off in good order
  *   AGENT_OUTPUT    agent  standard output, or the terminal's
  *   AGENT_ERROR     agent  standard error
@@ -31,6 +31,8 @@
 #define AGENT_MAGIC  0xa7u
 #define AGENT_NONCE  16u
 #define AGENT_WINDOW (256u << 10) /* bytes */
+
+#define AGENT_CONSOLE 0xffffu /* no session's number */
 
 /* The most that a frame carries. The agent's frames carry less, so that each is one buffer of the
  * port's and never ends in the middle. */

@@ -285,6 +285,17 @@ void agent_link_poweroff(struct agent_link *l, int status)
     put(l, AGENT_POWEROFF, 0, &byte, 1);
 }
 
+static void put_size(struct agent_link *l, unsigned session, unsigned rows, unsigned columns)
+{
+    struct agent_size size = {.rows = (uint16_t)rows, .columns = (uint16_t)columns};
+    put(l, AGENT_RESIZE, session, &size, sizeof size);
+}
+
+void agent_link_resize(struct agent_link *l, unsigned rows, unsigned columns)
+{
+    put_size(l, AGENT_CONSOLE, rows, columns);
+}
+
 /* ---- sessions ---- */
 
 static void put_string(struct str *s, const char *text)
@@ -371,8 +382,7 @@ void agent_session_signal(struct agent_session *s, int sig)
 
 void agent_session_resize(struct agent_session *s, unsigned rows, unsigned columns)
 {
-    struct agent_size size = {.rows = (uint16_t)rows, .columns = (uint16_t)columns};
-    put(s->link, AGENT_RESIZE, s->number, &size, sizeof size);
+    put_size(s->link, s->number, rows, columns);
 }
 
 void agent_session_took(struct agent_session *s, int which, size_t bytes)

@@ -41,6 +41,9 @@ bool agent_link_answers(const struct agent_link *l);
 /* Powers the machine off in good order; it exits with status. */
 void agent_link_poweroff(struct agent_link *l, int status);
 
+/* Tells the console's size in characters: of a machine whose terminal is its console. */
+void agent_link_resize(struct agent_link *l, unsigned rows, unsigned columns);
+
 /* Has a command run. rows, columns: of its terminal, 0 for unknown. NULL with err: no agent, too
  * many at once, too long. */
 struct agent_session *agent_run(struct agent_link *l, const struct wall_exec *x, unsigned rows,

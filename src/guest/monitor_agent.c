@@ -250,12 +250,19 @@ void exec_free(struct client *c)
 
 /* ---- the agent ---- */
 
+void monitor_agent_resize_console(struct monitor *m)
+{
+    if (!m->first_by_agent && m->size.ws_row && agent_link_answers(m->w.link))
+        agent_link_resize(m->w.link, m->size.ws_row, m->size.ws_col);
+}
+
 static void on_hello(void *arg)
 {
     struct monitor *m = arg;
     log_debug("guest %.12s: an agent answers", m->g->id);
     if (m->first_by_agent)
         first_start(m);
+    monitor_agent_resize_console(m);
     for (struct client *c = m->clients; c; c = c->next)
         if (c->exec && !c->exec->session && !c->exec->ended) {
             ERROR_CLEANUP err = NULL;

@@ -258,6 +258,7 @@ static void resize_terminal(struct monitor *m, const unsigned char *p)
         agent_session_resize(m->w.main, m->size.ws_row, m->size.ws_col);
     else if (m->w.terminal >= 0 && ioctl(m->w.terminal, TIOCSWINSZ, &m->size) < 0)
         log_debug("TIOCSWINSZ: %s", strerror(errno));
+    monitor_agent_resize_console(m);
 }
 
 static void client_frame(struct client *c, enum frame_type type, const char *p, size_t len)

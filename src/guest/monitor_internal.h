@@ -96,6 +96,8 @@ void monitor_client_resume(struct client *c);
 
 /* Speaks with the agent in a machine, if it is a machine. */
 int monitor_agent_start(struct monitor *m, struct error **err);
+/* Tells the size of the terminal when that is the machine's console. */
+void monitor_agent_resize_console(struct monitor *m);
 /* The machine is no more: so are its commands. */
 void monitor_agent_finish(struct monitor *m);
 /* Lets the first command write on when what it wrote before has been taken. */

@@ -127,6 +127,31 @@ contains "and has what was written" kept "$(debugfs -R 'cat /var/lib/kept' "$scr
 wirt rm disk >/dev/null
 rm "$scratch/disk.img"
 
+# A console's terminal: its size, and the keys that detach.
+expect -f - >"$scratch/expect" 2>&1 <<END
+set timeout 60
+spawn $wirt_binary --root $scratch/state run --as machine -it --name console
+expect "# "
+exec stty rows 33 columns 101 <\$spawn_out(slave,name)
+send "sleep 1; stty size\r"
+expect "33 101"
+send "\x10\x11"
+expect eof
+lassign [wait] a b c status
+puts "detached \$status"
+spawn $wirt_binary --root $scratch/state attach console
+send "echo three\\\$((2+2))four; exit\r"
+expect "three4four"
+expect eof
+lassign [wait] a b c status
+puts "left \$status"
+END
+contains "the console's size" "33 101" "$(cat "$scratch/expect")"
+contains "ctrl-p ctrl-q detaches from the console" "detached 0" "$(cat "$scratch/expect")"
+contains "attached to it again" three4four "$(cat "$scratch/expect")"
+contains "and left" "left 0" "$(cat "$scratch/expect")"
+wirt rm console >/dev/null
+
 # Kernels and disks that are none.
 head -c 100 /dev/urandom >"$scratch/noise"
 : >"$scratch/empty"
