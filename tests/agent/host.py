@@ -7,7 +7,8 @@ import struct
 import subprocess
 import time
 
-AGENT = pathlib.Path(os.environ.get("WIRT_BUILD", "build")).resolve() / "tests/agent/wirt-agent"
+BUILD = pathlib.Path(os.environ.get("WIRT_BUILD", "build")).resolve()
+AGENT = BUILD / "tests/agent/wirt-agent"
 HELLO, RUN, INPUT, SIGNAL, RESIZE, POWEROFF, OUTPUT, ERROR, ROOM, EXIT = range(1, 11)
 MAGIC, WINDOW, DATA_MAX = 0xa7, 256 << 10, 16 << 10
 NAMES = dict(enumerate("HELLO RUN INPUT SIGNAL RESIZE POWEROFF OUTPUT ERROR ROOM EXIT".split(), 1))
@@ -23,15 +24,15 @@ class Command:
 
     def __init__(self, agent, number):
         self.agent, self.number = agent, number
-        self.stream = {OUTPUT: b"", ERROR: b""}
+        self.stream = {OUTPUT: bytearray(), ERROR: bytearray()}
         self.owed = {OUTPUT: 0, ERROR: 0}  # room that was not given back
         self.room = WINDOW                 # for input
         self.status = None
         self.slow = False                  # gives no room
         self.ended_at = None
 
-    out = property(lambda self: self.stream[OUTPUT])
-    err = property(lambda self: self.stream[ERROR])
+    out = property(lambda self: bytes(self.stream[OUTPUT]))
+    err = property(lambda self: bytes(self.stream[ERROR]))
 
     def send(self, kind, payload=b""):
         self.agent.send(kind, self.number, payload)
@@ -64,7 +65,7 @@ class Command:
         self.give_room(ERROR)
 
     def says(self, text, seconds=10):
-        self.agent.until(lambda: text in self.out or self.status is not None, seconds)
+        self.agent.until(lambda: text in self.stream[OUTPUT] or self.status is not None, seconds)
         return text in self.out
 
     def wait(self, seconds=20):
@@ -76,17 +77,17 @@ class Command:
 
 
 class Agent:
-    def __init__(self, *options, before=b"", env=None):
-        ours, theirs = socket.socketpair()
-        self.process = subprocess.Popen(
-            [AGENT, "--port", f"/dev/fd/{theirs.fileno()}", *options], env=env,
-            stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
-        theirs.close()
-        self.socket, self.buffer = ours, b""
+    def __init__(self, *options, command=(AGENT, "--port", "/dev/fd/{}"), greet=True, **more):
+        """command: with {} where the descriptor of our end's other end goes."""
+        self.socket, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [*(str(w).format(theirs.fileno()) for w in command), *options],
+                stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], **more)
+        self.buffer = b""
         self.commands, self.broken = {}, []  # broken: what the agent must not have sent
         self.nonce = None
-        if before is not None:
-            ours.sendall(before)
+        if greet:
             self.shake_hands()
 
     def __enter__(self):

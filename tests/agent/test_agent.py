@@ -10,8 +10,8 @@ import sys
 import tempfile
 import time
 
-from host import (AGENT, ERROR, EXIT, HELLO, INPUT, MAGIC, OUTPUT, POWEROFF, RESIZE, ROOM, RUN, SIGNAL,
-                  USER, WINDOW, Agent, Gone)
+from host import (AGENT, BUILD, EXIT, HELLO, INPUT, MAGIC, OUTPUT, POWEROFF, RESIZE, ROOM, RUN, SIGNAL, WINDOW,
+                  Agent, Gone)
 
 ROOT = os.geteuid() == 0
 failures = 0
@@ -34,7 +34,7 @@ def ticks():
 # ---- the stream ----------------------------------------------------------------------------------
 
 def handshake():
-    with Agent(before=None) as a:
+    with Agent(greet=False) as a:
         first, second = a.frame(2), a.frame(2)
         check("HELLO is said again until it is answered", first == second and first[0] == HELLO, (first, second))
         a.raw(random.Random(1).randbytes(100000))                              # what an earlier host had begun
@@ -238,7 +238,7 @@ def surroundings(a):
 
 
 def other_root():
-    root = pathlib.Path(os.environ.get("WIRT_BUILD", "build")).resolve() / "guest/rootfs-native"
+    root = BUILD / "guest/rootfs-native"
     if not ROOT or not (root / "bin/sh").exists():
         skip("a root file system", "root and make guest are needed")
         return
