@@ -70,8 +70,7 @@ static const char *variable(char *const *env, const char *name)
     return NULL;
 }
 
-/* ---- in the child, which tells its troubles on its own standard error --------------------------
- */
+/* In the child, which tells its troubles on its own standard error. */
 
 static _Noreturn void give_up(int status, const char *what, const char *why)
 {
@@ -167,8 +166,7 @@ static _Noreturn void run(const struct command *c, const int std[3])
     execute(c->args, c->env);
 }
 
-/* ---- in the agent ------------------------------------------------------------------------------
- */
+/* In the agent. */
 
 static void close_all(int fd[3])
 {

@@ -49,8 +49,7 @@ static int64_t now_ms(void)
     return ts.tv_sec * (int64_t)1000 + ts.tv_nsec / 1000000;
 }
 
-/* ---- the host's frames -------------------------------------------------------------------------
- */
+/* The host's frames. */
 
 static struct session **find_session(struct agent *a, unsigned number)
 {
@@ -143,8 +142,7 @@ static int receive(struct agent *a, struct error **err)
     return 1;
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------
- */
+/* The loop. */
 
 static void reap(struct agent *a)
 {

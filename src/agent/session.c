@@ -61,8 +61,7 @@ void session_free(struct session *s)
     free(s);
 }
 
-/* ---- into the command --------------------------------------------------------------------------
- */
+/* Into the command. */
 
 static void drop_input(struct session *s)
 {
@@ -158,8 +157,7 @@ int session_frame(struct session *s, struct port *p, const struct agent_frame *f
     }
 }
 
-/* ---- out of the command ------------------------------------------------------------------------
- */
+/* Out of the command. */
 
 void session_ended(struct session *s, int status)
 {
@@ -207,7 +205,7 @@ static void pass_output(struct session *s, struct port *p, int i)
 
 void session_poll(const struct session *s, struct pollfd fds[SESSION_FDS], bool may_read)
 {
-    /* A descriptor of which nothing is wanted is left out: poll tells of its end in any case. */
+    /* What nothing is wanted of is left out: of its hang-up poll would tell at once, and again. */
     fds[0] = (struct pollfd){.fd = s->input.len ? s->in : -1, .events = POLLOUT};
     for (int i = 0; i < 2; i++)
         fds[1 + i] =

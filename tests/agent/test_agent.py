@@ -228,7 +228,7 @@ def surroundings(a):
         skip("users", "that takes root")
         return
     nobody = pwd.getpwnam("nobody")
-    s = a.sh("id -u; id -g; echo $HOME; echo written >/dev/stdout; tty; touch /root/x", user="nobody")
+    s = a.sh("id -u; id -g; echo $HOME; echo written >/dev/stdout; tty; touch /etc/x", user="nobody")
     want = f"{nobody.pw_uid}\n{nobody.pw_gid}\n{nobody.pw_dir}\nwritten\nnot a tty\n".encode()
     check("a user by name, who can open his streams and nothing else", s.wait() == 1 and s.out == want, s)
     s = a.sh("id -u; id -g; id -G; echo $HOME", user="1234:5678")
