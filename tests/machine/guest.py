@@ -41,21 +41,30 @@ def need_files(*names):
 
 
 class Guest:
-    """with Guest(...) as g: a machine at a root shell. root: an image to use as its root disk."""
+    """with Guest(...) as g: a machine at a root shell. root: an image to use as its root disk.
+    agent: with an agent's port, whose host's end is g.agent."""
 
-    def __init__(self, *args, memory="512M", append="", root=None, boot_seconds=90):
+    def __init__(self, *args, memory="512M", append="", root=None, agent=False, boot_seconds=90):
         # A shell with neither prompt, echo nor line editing.
         append = f'console=ttyS0 quiet {append} wirt.run="stty -echo; sh 2>&1 | cat"'
         if root:
             args = ("--disk", root, *args)
             append += " root=/dev/vda"
         self.ours, theirs = socket.socketpair()
+        passed = [theirs]
+        self.agent = None
+        if agent:
+            self.agent, other = socket.socketpair()
+            passed.append(other)
+            args = ("--agent", other.fileno(), *args)
         command = [BOOT, "--kernel", FILES / "vmlinux", "--initrd", FILES / "initramfs.cpio.gz",
                    "--memory", memory, "--append", append, "--control", str(theirs.fileno()), *args]
         self.output = b""
         self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, pass_fds=[theirs.fileno()])
-        theirs.close()
+                                        stdout=subprocess.PIPE,
+                                        pass_fds=[s.fileno() for s in passed])
+        for s in passed:
+            s.close()
         self.replies = self.ours.makefile("rw")
         self.counter = 0
         self.send("cd /root; echo re''ady\n")
@@ -71,6 +80,8 @@ class Guest:
         self.process.stdin.close()
         self.process.stdout.close()
         self.ours.close()
+        if self.agent:
+            self.agent.close()
 
     def send(self, text):
         self.process.stdin.write(text.encode())

@@ -225,7 +225,8 @@ static void serve_tx(struct console *c)
 
 static void serve_control_rx(struct console *c)
 {
-    static const enum event order[] = {DEVICE_ADD, PORT_NAME, PORT_OPEN};
+    /* The name comes last: who finds the port by it finds it connected. */
+    static const enum event order[] = {DEVICE_ADD, PORT_OPEN, PORT_NAME};
     struct virtio_device *d = &c->device;
     for (unsigned i = 0; i < sizeof order / sizeof *order; i++) {
         enum event event = order[i];
