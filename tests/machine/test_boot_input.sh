@@ -53,6 +53,8 @@ truncate -s 100M "$scratch/large"
 refused "an initrd that does not fit" "more memory" --kernel "$scratch/good" --initrd "$scratch/large"
 refused "a firmware that does not fit" "more memory" --firmware "$scratch/large"
 refused "a disk that is missing" "$scratch/none" --kernel "$scratch/good" --disk "$scratch/none"
+refused "an agent's socket that is none" "must be a stream socket" --kernel "$scratch/good" --agent 0
+refused "an agent's socket that is not open" "descriptor 77" --kernel "$scratch/good" --agent 77
 refused "no harts" "cpus" --kernel "$scratch/good" --harts 0
 refused "too many harts" "cpus" --kernel "$scratch/good" --harts 1000
 refused "a memory of odd size" "multiple of 2 MiB" --kernel "$scratch/good" --memory 3M

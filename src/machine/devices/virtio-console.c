@@ -331,9 +331,9 @@ static void console_destroy(void *opaque)
 int virtio_console_create(struct pci_host *host, struct loop *loop, struct slat *slat,
                           const char *name, int fd, struct error **err)
 {
-    int type;
+    int type = 0;
     socklen_t len = sizeof type;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 && errno != ENOTSOCK)
         return error_set(err, errno, "port %s: descriptor %d", name, fd);
     if (type != SOCK_STREAM)
         return error_set(err, 0, "port %s: descriptor %d must be a stream socket", name, fd);
