@@ -42,6 +42,10 @@ bool shebang_parse(const uint8_t *head, size_t len, struct shebang *out)
     return true;
 }
 
+#ifndef AT_EXECVE_CHECK
+#define AT_EXECVE_CHECK 0x10000 /* Linux 6.14 */
+#endif
+
 /* What an execve comes to. Lives in the thread's scratch mapping: a vfork child's is freed by its
  * parent. */
 struct exec {
@@ -58,6 +62,15 @@ struct exec {
     size_t argc;
 };
 
+/* What the host's kernel says to the file as a program: EACCES, or ETXTBSY while it is being
+ * written. Kernels before 6.14 tell only of the first. */
+static long may_execute(const char *path)
+{
+    const char *argv[] = {path, NULL}, *envp[] = {NULL};
+    long r = HOST_CALL(SYS_execveat, AT_FDCWD, path, argv, envp, AT_EXECVE_CHECK);
+    return r == -EINVAL ? HOST_CALL(SYS_faccessat2, AT_FDCWD, path, X_OK, AT_EACCESS) : r;
+}
+
 static long classify(const char *path, uint8_t head[HEAD_SIZE], size_t *len,
                      enum program_kind *kind)
 {
@@ -71,7 +84,7 @@ static long classify(const char *path, uint8_t head[HEAD_SIZE], size_t *len,
         return -errno;
     if (!S_ISREG(st.st_mode))
         return -EACCES;
-    long r = HOST_CALL(SYS_faccessat2, AT_FDCWD, path, X_OK, AT_EACCESS);
+    long r = may_execute(path);
     if (r < 0)
         return r;
     ssize_t n = pread(fd, head, HEAD_SIZE, 0);
@@ -204,6 +217,8 @@ static long find_file(struct exec *x, int dirfd, uint64_t path, int flags)
             return n < 0 ? n : -ENAMETOOLONG;
     } else {
         char rest[PATH_MAX];
+        if (HOST_CALL(SYS_fcntl, dirfd, F_GETFD) < 0)
+            return -EBADF;
         long n = guest_strnlen((const char *)path, PATH_MAX);
         if (n < 0 || n >= PATH_MAX || guest_read(rest, path, (size_t)n + 1))
             return n < 0 ? n : -ENAMETOOLONG;

@@ -237,8 +237,8 @@ long space_mmap(struct process *p, uint64_t addr, uint64_t len, int prot, int fl
     uint64_t size = page_up(len);
     bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
     bool had_exec = false;
-    if (!len)
-        return -EINVAL;
+    if (!len) /* an error, but which? */
+        return HOST_CALL(SYS_mmap, 0, 0, prot, flags & ~MAP_FIXED, fd, offset);
     if (size < len || size > GUEST_ADDRESS_END)
         return -ENOMEM;
     flags &= ~GUEST_MAP_32BIT;
@@ -365,6 +365,24 @@ long space_mremap(struct process *p, uint64_t addr, uint64_t old_len, uint64_t n
     pthread_mutex_unlock(&s->lock);
     code_changed(p, had_exec, addr, old_len);
     code_changed(p, new_exec, new_addr, new_len);
+    return r;
+}
+
+long space_remap_pages(struct process *p, uint64_t addr, uint64_t len, int prot, uint64_t page,
+                       int flags)
+{
+    struct space *s = &p->space;
+    addr &= ~(PAGE_SIZE - 1); /* as the kernel does */
+    len &= ~(PAGE_SIZE - 1);
+    if (!range_ok(addr, len))
+        return -EINVAL;
+    pthread_mutex_lock(&s->lock);
+    bool exec = table_any_exec(s, addr, addr + len);
+    long r = -EINVAL;
+    if (table_covers(s, addr, addr + len))
+        r = HOST_CALL(SYS_remap_file_pages, addr, len, prot, page, flags);
+    pthread_mutex_unlock(&s->lock);
+    code_changed(p, exec, addr, len);
     return r;
 }
 

@@ -17,6 +17,8 @@ long space_munmap(struct process *p, uint64_t addr, uint64_t len);
 long space_mprotect(struct process *p, uint64_t addr, uint64_t len, int prot);
 long space_mremap(struct process *p, uint64_t addr, uint64_t old_len, uint64_t new_len, int flags,
                   uint64_t new_addr);
+long space_remap_pages(struct process *p, uint64_t addr, uint64_t len, int prot, uint64_t page,
+                       int flags);
 long space_madvise(struct process *p, uint64_t addr, uint64_t len, int advice);
 long space_brk(struct process *p, uint64_t brk);
 long space_shmat(struct process *p, int id, uint64_t addr, int flags);

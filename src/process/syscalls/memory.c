@@ -42,6 +42,11 @@ long sys_mremap(struct thread *t, const uint64_t a[6])
     return space_mremap(t->process, a[0], a[1], a[2], (int)a[3], a[4]);
 }
 
+long sys_remap_file_pages(struct thread *t, const uint64_t a[6])
+{
+    return space_remap_pages(t->process, a[0], a[1], (int)a[2], a[3], (int)a[4]);
+}
+
 long sys_madvise(struct thread *t, const uint64_t a[6])
 {
     return space_madvise(t->process, a[0], a[1], (int)a[2]);

@@ -230,6 +230,28 @@ static void test_shared_counter(void)
     CHECK("two processes count together", alone == n && *shared == 2 * n);
 }
 
+/* remap_file_pages(2): the pages of a shared mapping, in another order. */
+static void test_remap_pages(void)
+{
+    long page = sysconf(_SC_PAGESIZE);
+    int fd = memfd_create("pages", 0);
+    ftruncate(fd, 4 * page);
+    char *m = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    for (int i = 0; i < 4; i++)
+        m[i * page] = (char)('a' + i);
+    CHECK("remap_file_pages", remap_file_pages(m, page, 0, 2, 0) == 0 && m[0] == 'c' &&
+                                  remap_file_pages(m + page, page, 0, 0, 0) == 0 &&
+                                  m[page] == 'a' && m[2 * page] == 'c');
+    CHECK("not of memory that is nobody's",
+          munmap(m, 4 * page) == 0 && remap_file_pages(m, page, 0, 2, 0) == -1 && errno == EINVAL);
+    close(fd);
+    CHECK("mmap of nothing, of a descriptor that is not open",
+          mmap(NULL, 0, PROT_READ, MAP_SHARED, 999, 0) == MAP_FAILED && errno == EBADF);
+    CHECK("mmap of nothing",
+          mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
+              errno == EINVAL);
+}
+
 int main(void)
 {
     struct sigaction a = {.sa_handler = on_fault};
@@ -243,5 +265,6 @@ int main(void)
     test_shm();
     test_code();
     test_nested_function();
+    test_remap_pages();
     return check_failed;
 }
