@@ -4,6 +4,41 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+/* Calls that the host's headers may be too old for: from 424 on the numbers are the same on all
+ * architectures. */
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+#ifndef SYS_futex_wake
+#define SYS_futex_wake    454
+#define SYS_futex_wait    455
+#define SYS_futex_requeue 456
+#endif
+#ifndef SYS_statmount
+#define SYS_statmount         457
+#define SYS_listmount         458
+#define SYS_lsm_get_self_attr 459
+#define SYS_lsm_set_self_attr 460
+#define SYS_lsm_list_modules  461
+#endif
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+#ifndef SYS_setxattrat
+#define SYS_setxattrat    463
+#define SYS_removexattrat 466
+#endif
+#ifndef SYS_open_tree_attr
+#define SYS_open_tree_attr 467
+#endif
+#ifndef SYS_file_getattr
+#define SYS_file_getattr 468
+#define SYS_file_setattr 469
+#endif
+
 /* The host's number of each call that is handed on. */
 enum {
 #define PASS(nr, name, args) HOST_##name = SYS_##name,

@@ -16,7 +16,7 @@ struct syscall {
     bool waits;
 };
 
-#define N_SYSCALLS 451
+#define N_SYSCALLS 470
 
 extern const struct syscall syscall_table[N_SYSCALLS];
 

@@ -156,6 +156,10 @@ long sys_readlinkat(struct thread *t, const uint64_t a[6])
 
 /* --- Extended attributes --- */
 
+/* Linux 6.13; the host's headers may be older. */
+#define HOST_GETXATTRAT  464
+#define HOST_LISTXATTRAT 465
+
 long sys_setxattr(struct thread *t, const uint64_t a[6])
 {
     return with_path(t, SYS_setxattr, a, 0, true);
@@ -184,6 +188,16 @@ long sys_listxattr(struct thread *t, const uint64_t a[6])
 long sys_llistxattr(struct thread *t, const uint64_t a[6])
 {
     return with_path(t, SYS_llistxattr, a, 0, false);
+}
+
+long sys_getxattrat(struct thread *t, const uint64_t a[6])
+{
+    return with_path(t, HOST_GETXATTRAT, a, 1, !(a[2] & AT_SYMLINK_NOFOLLOW));
+}
+
+long sys_listxattrat(struct thread *t, const uint64_t a[6])
+{
+    return with_path(t, HOST_LISTXATTRAT, a, 1, !(a[2] & AT_SYMLINK_NOFOLLOW));
 }
 
 long sys_removexattr(struct thread *t, const uint64_t a[6])

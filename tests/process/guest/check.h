@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 static int check_failed;
@@ -22,6 +23,16 @@ static inline void check_(int ok, const char *name, const char *expression, int 
         check_failed = 1;
     }
     fflush(stdout);
+}
+
+/* Whether the kernel is at least as new: for calls that older ones do not have. */
+static inline int kernel_at_least(int major, int minor)
+{
+    struct utsname u;
+    int a = 0, b = 0;
+    uname(&u);
+    sscanf(u.release, "%d.%d", &a, &b);
+    return a > major || (a == major && b >= minor);
 }
 
 #define CHECK(name, expression) check_(!!(expression), name, #expression, __LINE__)

@@ -7,7 +7,6 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 
 extern char **environ;
@@ -254,14 +253,11 @@ static void test_fexecve(void)
 static void test_refused(void)
 {
     char *const argv[] = {"x", NULL};
-    struct utsname u;
-    int major = 0, minor = 0;
     CHECK("a descriptor that is not open",
           syscall(SYS_execveat, -1, "", argv, environ, AT_EMPTY_PATH) == -1 && errno == EBADF);
     CHECK("nor with a name below it",
           syscall(SYS_execveat, 999, "x", argv, environ, 0) == -1 && errno == EBADF);
-    CHECK("uname", uname(&u) == 0 && sscanf(u.release, "%d.%d", &major, &minor) == 2);
-    if (major < 6 || (major == 6 && minor < 14))
+    if (!kernel_at_least(6, 14))
         return; /* only from then on can one ask */
     int from = open(self, O_RDONLY), to = open("busy", O_CREAT | O_WRONLY, 0755);
     CHECK("a program that is being written", sendfile(to, from, NULL, 1 << 30) > 0 &&

@@ -230,6 +230,51 @@ static void test_xattr(void)
     CHECK("extended attributes", getxattr("a", "user.k", b, 8) == 2 && !memcmp(b, "v1", 2));
 }
 
+/* Calls newer than libc's headers. */
+static void test_new_calls(void)
+{
+    enum {
+        CACHESTAT = 451,
+        FCHMODAT2 = 452,
+        SETXATTRAT = 463,
+        GETXATTRAT = 464,
+        LISTXATTRAT = 465,
+        REMOVEXATTRAT = 466,
+    };
+    struct stat s;
+    int fd = open("new", O_CREAT | O_RDWR | O_TRUNC, 0600);
+    if (kernel_at_least(6, 5)) {
+        uint64_t range[2] = {0, 8192}, cached[5] = {0};
+        char page[8192] = "";
+        CHECK("cachestat", write(fd, page, sizeof page) == sizeof page &&
+                               syscall(CACHESTAT, fd, range, cached, 0) == 0 && cached[0] == 2);
+    }
+    if (kernel_at_least(6, 6))
+        CHECK("fchmodat2", syscall(FCHMODAT2, AT_FDCWD, "new", 0640, AT_SYMLINK_NOFOLLOW) == 0 &&
+                               stat("new", &s) == 0 && (s.st_mode & 0777) == 0640);
+    if (kernel_at_least(6, 13)) {
+        struct {
+            uint64_t value;
+            uint32_t size, flags;
+        } args = {(uintptr_t) "blue", 4, 0};
+        char value[8] = "", list[64] = "";
+        long r = syscall(SETXATTRAT, AT_FDCWD, "new", 0, "user.colour", &args, sizeof args);
+        if (r == 0 || errno != EOPNOTSUPP) {
+            CHECK("setxattrat", r == 0);
+            args.value = (uintptr_t)value;
+            CHECK("getxattrat",
+                  syscall(GETXATTRAT, AT_FDCWD, "new", 0, "user.colour", &args, sizeof args) == 4 &&
+                      !strcmp(value, "blue"));
+            CHECK("listxattrat", syscall(LISTXATTRAT, AT_FDCWD, "new", 0, list, sizeof list) >=
+                                         (long)sizeof "user.colour" &&
+                                     memmem(list, sizeof list, "user.colour", 12));
+            CHECK("removexattrat", syscall(REMOVEXATTRAT, AT_FDCWD, "new", 0, "user.colour") == 0 &&
+                                       getxattr("new", "user.colour", value, sizeof value) == -1);
+        }
+    }
+    close(fd);
+}
+
 int main(void)
 {
     if (!mkdtemp(dir) || chdir(dir))
@@ -243,6 +288,7 @@ int main(void)
     test_time();
     test_proc();
     test_xattr();
+    test_new_calls();
     chdir("/");
     char cmd[100];
     snprintf(cmd, sizeof cmd, "rm -r %s", dir);
