@@ -98,6 +98,8 @@ static void append_guest(struct str *out, uint64_t address, size_t len)
 int proc_open(struct process *p, const char *path, int flags)
 {
     STR_CLEANUP content = {0};
+    if ((flags & O_ACCMODE) != O_RDONLY) /* the host's file says what is right */
+        return -1;
     if (strcmp(path, "maps") == 0)
         write_maps(p, &content);
     else if (strcmp(path, "cpuinfo") == 0)
@@ -108,8 +110,10 @@ int proc_open(struct process *p, const char *path, int flags)
         append_guest(&content, p->auxv, p->auxv_len);
     else
         return -1;
-    AUTO_CLOSE int fd = memfd_create(path, flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
-    if (fd < 0 || write_all(fd, content.data, content.len) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+    AUTO_CLOSE int fd = memfd_create(path, MFD_CLOEXEC);
+    if (fd < 0 || write_all(fd, content.data, content.len) < 0)
         return -1;
-    return STEAL_FD(fd);
+    char link[32]; /* a descriptor of it that cannot write, as of the file it stands for */
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    return open(link, O_RDONLY | (flags & (O_CLOEXEC | O_NONBLOCK)));
 }

@@ -202,6 +202,8 @@ static void test_proc(void)
     CHECK("/proc/self/exe", n > 0 && strstr(b, "files-"));
     int fd = open("/proc/self/cmdline", O_RDONLY);
     n = read(fd, c, sizeof c);
+    CHECK("it is for reading only", write(fd, "x", 1) == -1 && errno == EBADF &&
+                                        (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY);
     close(fd);
     CHECK("/proc/self/cmdline", n > 0 && strstr(c, "files-") && strlen(c) + 1 == (size_t)n);
     int code = 0, stack = 0;
