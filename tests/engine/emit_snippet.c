@@ -3,9 +3,10 @@
  *
  * usage: emit_snippet [--update | --show NAME] FILE
  *
- * FILE: lines `NAME | ENCODINGS | flat COUNTS | paged COUNTS | sse COUNTS`, the encodings as
- * hexadecimal numbers of 4 or 8 digits, counts as INSTRUCTIONS/BYTES of the hot and of the cold
- * part. flat and paged are for a host with AVX, FMA and BMI, sse is flat for the first x86-64. What
+ * FILE: lines `NAME | ENCODINGS | flat COUNTS | paged COUNTS | sse COUNTS | parallel COUNTS`, the
+ * encodings as hexadecimal numbers of 4 or 8 digits, counts as INSTRUCTIONS/BYTES of the hot and of
+ * the cold part. flat and paged are for a host with AVX, FMA and BMI; sse is flat for the first
+ * x86-64, parallel is flat where several threads see the memory. What
  * each block has, its entry and the jump out where the snippet ends, is not counted. --update
  * rewrites the counts; --show prints IR and host code of the snippets whose name starts with NAME.
  */
@@ -28,7 +29,7 @@ struct count {
     unsigned insns, bytes;
 };
 
-static const char *const columns[] = {"flat", "paged", "sse"};
+static const char *const columns[] = {"flat", "paged", "sse", "parallel"};
 #define COLUMNS (sizeof columns / sizeof columns[0])
 
 struct snippet {
@@ -64,6 +65,7 @@ static void start(void)
             exit(1);
         }
         engines[k]->host = k == 2 ? 0 : HOST_ALL;
+        engines[k]->parallel = k == 3;
     }
     if (cs_open(CS_ARCH_X86, CS_MODE_64, &capstone) != CS_ERR_OK) {
         printf("not ok - generated code: no disassembler\n");

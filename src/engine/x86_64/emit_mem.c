@@ -376,8 +376,9 @@ void emit_memory(struct emit *m, unsigned n)
     case IR_CAS: atomic_in_c(m, n); break;
     case IR_FENCE:
         /* Only store-then-load order is not the host's own (TSO): Volume I, appendix on memory
-         * models. */
-        if ((i->imm >> 4 & 1) && (i->imm & 2)) {
+         * models. A process that nobody shares memory with sees its own order always; a hart's
+         * devices have threads of their own. */
+        if ((i->imm >> 4 & 1) && (i->imm & 2) && (m->e->parallel || m->paged)) {
             put8(&m->a, 0xf0); /* lock or dword [rsp - 8], 0: cheaper than mfence */
             alu_mi(&m->a, false, ALU_OR, mem_at(RSP, -8), 0);
         }
