@@ -104,7 +104,7 @@ static int on_frame(void *arg, const struct agent_frame *f, const uint8_t *paylo
         return f->length == AGENT_NONCE && !memcmp(payload, a->port.hello.nonce, AGENT_NONCE) ? 0
                                                                                               : -1;
     case AGENT_POWEROFF: return power(a, f, payload);
-    case AGENT_RUN: return s ? -1 : run(a, f, payload);
+    case AGENT_RUN: return s || f->session == AGENT_CONSOLE ? -1 : run(a, f, payload);
     case AGENT_INPUT:
     case AGENT_SIGNAL:
     case AGENT_RESIZE:

@@ -10,9 +10,13 @@ import time
 BUILD = pathlib.Path(os.environ.get("WIRT_BUILD", "build")).resolve()
 AGENT = BUILD / "tests/agent/wirt-agent"
 HELLO, RUN, INPUT, SIGNAL, RESIZE, POWEROFF, OUTPUT, ERROR, ROOM, EXIT = range(1, 11)
-MAGIC, WINDOW, DATA_MAX = 0xa7, 256 << 10, 16 << 10
+MAGIC, WINDOW, DATA_MAX, CONSOLE = 0xa7, 256 << 10, 16 << 10, 0xffff
 NAMES = dict(enumerate("HELLO RUN INPUT SIGNAL RESIZE POWEROFF OUTPUT ERROR ROOM EXIT".split(), 1))
 USER = "" if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
+
+
+def frame(kind, session, payload=b""):
+    return struct.pack("<IHBB", len(payload), session, kind, MAGIC) + payload
 
 
 class Gone(Exception):
@@ -105,7 +109,7 @@ class Agent:
         self.socket.sendall(data)
 
     def send(self, kind, session, payload=b""):
-        self.raw(struct.pack("<IHBB", len(payload), session, kind, MAGIC) + payload)
+        self.raw(frame(kind, session, payload))
 
     def frame(self, seconds):
         """(type, session, payload), or None when none comes in time."""
