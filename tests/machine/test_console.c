@@ -228,14 +228,14 @@ static void slow_host(void **state)
         send_data(f, DATA_LEN); /* requests of more than is handed over at once */
     usleep(50000);
     assert_true(driver_used(&f->d, TX) < 4);
-    offer_buffer(f, 0, 0x10); /* the other direction is not in its way */
-    char *got = malloc(DATA_LEN), first = f->data[0];
+    /* The other direction is not in its way. */
+    driver_submit(&f->d, RX, (struct desc[]){{f->gpa + 2048, 16, VQ_DESC_WRITE, 0}}, 1);
     say(f, "x");
-    expect_input(f, "x");
-    f->data[0] = first;
+    assert_true(driver_wait(&f->d, RX, NULL));
+    char *got = malloc(DATA_LEN);
     for (int i = 0; i < 4; i++) {
         read_host(f, got, DATA_LEN);
-        assert_memory_equal(got + 64, f->data + 64, DATA_LEN - 64);
+        assert_memory_equal(got, f->data, DATA_LEN);
     }
     free(got);
     for (int i = 0; i < 4; i++)
