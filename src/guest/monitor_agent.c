@@ -70,7 +70,10 @@ static void first_start(struct monitor *m)
     strv_free(x.command);
     strv_free(x.env);
     if (m->w.main) {
-        monitor_input_flush(m);
+        if (m->input_by_agent)
+            monitor_input_flush(m);
+        else
+            agent_session_input_end(m->w.main);
         return;
     }
     AUTO_FREE char *said = xasprintf("wirt: %s\n", error_text(err));

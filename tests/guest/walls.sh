@@ -26,7 +26,7 @@ test_streams() {
     equal "$wall: standard output" "out" "$(run --rm "$root" sh -c 'echo out; echo err >&2' 2>/dev/null)"
     equal "$wall: standard error" "err" "$(run --rm "$root" sh -c 'echo out; echo err >&2' 2>&1 >/dev/null)"
     equal "$wall: standard input with -i" "hello" "$(echo hello | run --rm -i "$root" cat)"
-    equal "$wall: no standard input without -i" "" "$(echo hello | run --rm "$root" cat)"
+    equal "$wall: no standard input without -i" "0" "$(echo hello | run --rm "$root" cat; echo $?)"
     equal "$wall: a megabyte through" "1048576" \
         "$(head -c 1048576 /dev/zero | run --rm -i "$root" cat | wc -c)"
     equal "$wall: a megabyte through the log" "1048576" \
