@@ -41,6 +41,10 @@ fuzz:
 install: all
 	meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
 	meson install -C $(BUILD)
+	for file in vmlinux initramfs.cpio.gz; do \
+		[ ! -e $(BUILD)/guest/$$file ] || \
+			install -D -m 644 $(BUILD)/guest/$$file $(DESTDIR)$(abspath $(PREFIX))/lib/wirt/guest/$$file || exit 1; \
+	done
 
 deps:
 	scripts/deps.sh build guest test

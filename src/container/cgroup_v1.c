@@ -11,14 +11,29 @@
 #include "container/cgroup.h"
 
 /* Writes one number if it is set; the field is named in the message, the controller has to be. */
+static struct cgroup_hierarchy *need(struct cgroup *g, const char *controller, const char *field,
+                                     struct error **err)
+{
+    struct cgroup_hierarchy *h = cgroup_find(g, controller);
+    bool some = h;
+    for (size_t i = 0; i < g->len; i++)
+        some |= g->h[i].dirfd >= 0;
+    if (!some)
+        error_set(err, 0, "%s: the container has no control group to hold it (root may make one)",
+                  field);
+    else if (!h)
+        error_set(err, 0, "%s: the host has no %s controller for it", field, controller);
+    return h;
+}
+
 static int put(struct cgroup *g, const char *controller, const char *file, const char *field,
                int64_t value, struct error **err)
 {
     if (value == UNSET)
         return 0;
-    struct cgroup_hierarchy *h = cgroup_find(g, controller);
+    struct cgroup_hierarchy *h = need(g, controller, field, err);
     if (!h)
-        return error_set(err, 0, "%s: the host has no %s controller for it", field, controller);
+        return -1;
     if (cgroup_write(h, file, err, "%lld", (long long)value) < 0)
         return error_prefix(err, "%s", field);
     return 0;
@@ -29,9 +44,9 @@ static int put_text(struct cgroup *g, const char *controller, const char *file, 
 {
     if (!text || !*text)
         return 0;
-    struct cgroup_hierarchy *h = cgroup_find(g, controller);
+    struct cgroup_hierarchy *h = need(g, controller, field, err);
     if (!h)
-        return error_set(err, 0, "%s: the host has no %s controller for it", field, controller);
+        return -1;
     if (write_file_at(h->dirfd, file, text, err) < 0)
         return error_prefix(err, "%s", field);
     return 0;

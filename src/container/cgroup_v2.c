@@ -63,7 +63,8 @@ static int put(struct cgroup *g, const char *file, const char *field, struct err
 {
     struct cgroup_hierarchy *h = cgroup_find(g, "");
     if (!h)
-        return error_set(err, 0, "%s: the container has no control group to hold it", field);
+        return error_set(
+            err, 0, "%s: the container has no control group to hold it (root may make one)", field);
     if (write_file_at(h->dirfd, file, text, err) == 0)
         return 0;
     if (err && error_code(*err) == ENOENT) {

@@ -88,11 +88,11 @@ char *wall_guest_file(const char *name, struct error **err)
     if (access(path, R_OK) == 0)
         return path;
     free(path);
-    error_set(
-        err, ENOENT,
-        "guest file %s: not in $WIRT_GUEST_DIR, %s/guest or /usr/lib/wirt/guest (`make guest` "
-        "makes it)",
-        name, folder);
+    error_set(err, ENOENT,
+              "guest file %s: not in $WIRT_GUEST_DIR, %s/guest, /usr/lib/wirt/guest or "
+              "%s/../lib/wirt/guest "
+              "(`make guest` makes it, `make install` puts it there)",
+              name, folder, folder);
     if (err && *err)
         (*err)->code = 0;
     return NULL;

@@ -96,7 +96,8 @@ int wall_protect_self(char **argv, struct error **err);
 char *wall_helper(const char *name, struct error **err);
 
 /* A file for guests (vmlinux, initramfs.cpio.gz): in $WIRT_GUEST_DIR when that is set, else in the
- * folder `guest` beside this program or in /usr/lib/wirt/guest. NULL with err. Owned. */
+ * folder `guest` beside this program, in /usr/lib/wirt/guest or ../lib/wirt/guest. NULL with err.
+ * Owned. */
 char *wall_guest_file(const char *name, struct error **err);
 
 /* The guest's environment: PATH, HOME (home NULL: left out), HOSTNAME, TERM with a terminal, then
