@@ -33,6 +33,7 @@ struct agent_link {
     loop_fn *on_hello;
     void *arg;
     bool answers;
+    char nonce[AGENT_NONCE]; /* of the agent that answers */
     struct str in, out;
     struct agent_session *sessions[MAX_SESSIONS];
 };
@@ -109,14 +110,16 @@ static void put(struct agent_link *l, enum agent_type type, unsigned session, co
 
 /* ---- from the agent ---- */
 
-/* A fresh agent knows nothing of what was before it. */
+/* A fresh agent knows nothing of what was before it. One that was not answered at once says the
+ * same again, which is then on its way behind what we have taken already. */
 static void take_hello(struct agent_link *l, const char *nonce, size_t len)
 {
-    if (len != AGENT_NONCE)
+    if (len != AGENT_NONCE || (l->answers && !memcmp(nonce, l->nonce, AGENT_NONCE)))
         return;
     end_all(l);
     l->out.len = 0;
     l->answers = true;
+    memcpy(l->nonce, nonce, AGENT_NONCE);
     put(l, AGENT_HELLO, 0, nonce, len);
     l->on_hello(l->arg);
 }

@@ -179,6 +179,20 @@ static void a_command(void **state)
     assert_int_equal(data[0], 9);
 }
 
+/* It was not answered at once, and said it again. */
+static void a_repeated_hello(void **state)
+{
+    struct rig *r = *state;
+    struct agent_frame f;
+    char data[4096];
+    hello(r);
+    run(r, &f, data, sizeof data);
+    say(r, AGENT_HELLO, 0, nonce, sizeof nonce);
+    assert_int_equal(hear(r, &f, data, sizeof data), -1);
+    assert_int_equal(r->hellos, 1);
+    assert_false(r->ended);
+}
+
 static void input_has_a_window(void **state)
 {
     struct rig *r = *state;
@@ -242,9 +256,9 @@ static void a_reboot(void **state)
     assert_int_equal(write(r->guest, "ten bytes.", 10), 10);
     /* The first hello is taken for the frame's rest, and what follows for no frame. */
     for (int i = 0; i < 3; i++)
-        say(r, AGENT_HELLO, 0, nonce, sizeof nonce);
+        say(r, AGENT_HELLO, 0, "another agent...", AGENT_NONCE);
     settle(r);
-    assert_true(r->hellos >= 2);
+    assert_int_equal(r->hellos, 2);
     assert_true(r->ended);
     assert_int_equal(r->status, -1);
     assert_true(agent_link_answers(r->link));
@@ -316,6 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_command, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_repeated_hello, setup, teardown),
         cmocka_unit_test_setup_teardown(input_has_a_window, setup, teardown),
         cmocka_unit_test_setup_teardown(more_output_than_there_is_room_for, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reboot, setup, teardown),
