@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "guest/subids.h"
 #include "guest/wall.h"
 
 static json_object *words(const char *const *w)
@@ -158,13 +159,26 @@ static json_object *namespaces(const struct guest_spec *s, bool rootless)
     return a;
 }
 
-static json_object *id_mapping(unsigned host)
+static void add_mapping(json_object *list, uint32_t inside, struct id_range outside)
 {
-    json_object *a = json_object_new_array(), *m = json_object_new_object();
-    json_put_int(m, "containerID", 0);
-    json_put_int(m, "hostID", host);
-    json_put_int(m, "size", 1);
-    json_object_array_add(a, m);
+    json_object *m = json_object_new_object();
+    json_put_int(m, "containerID", inside);
+    json_put_int(m, "hostID", outside.start);
+    json_put_int(m, "size", outside.count);
+    json_object_array_add(list, m);
+}
+
+/* An ordinary user is root in its container; the other users there are of the ids that it may give
+ * out, if any. */
+static json_object *id_mappings(uint32_t own, const struct id_range *more, size_t n)
+{
+    json_object *a = json_object_new_array();
+    add_mapping(a, 0, (struct id_range){own, 1});
+    uint32_t next = 1;
+    for (size_t i = 0; i < n && more[i].count < UINT32_MAX - next; i++) {
+        add_mapping(a, next, more[i]);
+        next += more[i].count;
+    }
     return a;
 }
 
@@ -258,8 +272,10 @@ static json_object *linux_part(const struct guest *g, bool rootless)
     json_object *o = json_object_new_object();
     json_object_object_add(o, "namespaces", namespaces(s, rootless));
     if (rootless) {
-        json_object_object_add(o, "uidMappings", id_mapping(geteuid()));
-        json_object_object_add(o, "gidMappings", id_mapping(getegid()));
+        struct subids ids;
+        subids_own(&ids);
+        json_object_object_add(o, "uidMappings", id_mappings(geteuid(), ids.uids, ids.n_uids));
+        json_object_object_add(o, "gidMappings", id_mappings(getegid(), ids.gids, ids.n_gids));
     }
     AUTO_FREE char *cgroup = xasprintf("/wirt/%s", g->id);
     json_put_str(o, "cgroupsPath", cgroup);

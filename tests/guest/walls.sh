@@ -44,8 +44,11 @@ test_options() {
         test_refused
         return
     fi
+    # The other users of an ordinary user's container are made of its subordinate ids.
+    if [ "$wall" = container ] && ! is_root && ! unshare --user --map-root-user --map-auto true 2>/dev/null; then
+        skip "$wall: -u" "an ordinary user needs newuidmap and ids in /etc/subuid and /etc/subgid"
     # A process shares the host's paths: the user must be able to reach the root file system.
-    if [ "$wall" = process ] && ! setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$root"; then
+    elif [ "$wall" = process ] && ! setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$root"; then
         skip "$wall: -u" "user 65534 cannot reach $root"
     else
         equal "$wall: -u" "65534:65534" "$(run --rm -u 65534:65534 "$root" sh -c 'echo $(id -u):$(id -g)')"
