@@ -29,6 +29,8 @@ static const char usage[] =
     "  -r RELEASE      the kernel release that uname answers\n"
     "  -s BYTES        size of the program's stack\n"
     "  -strace         print each system call on standard error\n"
+    "  --limit as=SOFT[:HARD], --limit data=SOFT[:HARD]\n"
+    "                  bytes of memory the program may have, as with ulimit -v and ulimit -d\n"
     "  --interpret     run by the reference interpreter instead of translating\n"
     "  --stats         print the translator's statistics at the end\n"
     "  --trace FILE    append each translated block to FILE\n"
@@ -40,6 +42,7 @@ static const char usage[] =
 
 enum {
     OPT_STRACE = 256,
+    OPT_LIMIT,
     OPT_INTERPRET,
     OPT_STATS,
     OPT_TRACE,
@@ -48,13 +51,10 @@ enum {
 };
 
 static const struct option long_options[] = {
-    {"strace", no_argument, NULL, OPT_STRACE},
-    {"interpret", no_argument, NULL, OPT_INTERPRET},
-    {"stats", no_argument, NULL, OPT_STATS},
-    {"trace", required_argument, NULL, OPT_TRACE},
-    {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {NULL, 0, NULL, 0},
+    {"strace", no_argument, NULL, OPT_STRACE},       {"limit", required_argument, NULL, OPT_LIMIT},
+    {"interpret", no_argument, NULL, OPT_INTERPRET}, {"stats", no_argument, NULL, OPT_STATS},
+    {"trace", required_argument, NULL, OPT_TRACE},   {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},     {NULL, 0, NULL, 0},
 };
 
 /* The environment of the program: a copy that -E and -U change. */
@@ -92,6 +92,27 @@ static void wrong_use(const char *text)
     exit(EXIT_USAGE);
 }
 
+/* as=SOFT[:HARD] or data=... */
+static void memory_limit(const char *text, struct process_config *c)
+{
+    const char *equals = strchr(text, '=');
+    struct memory_limit *l = str_starts(text, "as=")     ? &c->limit_as
+                             : str_starts(text, "data=") ? &c->limit_data
+                                                         : NULL;
+    char *end = NULL;
+    if (l && equals[1] >= '0' && equals[1] <= '9') {
+        errno = 0;
+        l->soft = l->hard = strtoull(equals + 1, &end, 10);
+        if (*end == ':' && end[1] >= '0' && end[1] <= '9')
+            l->hard = strtoull(end + 1, &end, 10);
+        l->set = true;
+    }
+    if (end && !*end && !errno && l->soft <= l->hard)
+        return;
+    log_error("--limit %s: not of the form as=SOFT[:HARD] or data=SOFT[:HARD], in bytes", text);
+    exit(EXIT_USAGE);
+}
+
 /* Index of the first word that is not an option. */
 static int parse_options(int argc, char **argv, struct process_config *c, char **argv0)
 {
@@ -108,6 +129,7 @@ static int parse_options(int argc, char **argv, struct process_config *c, char *
         case 's': c->stack_size = stack_bytes(optarg); break;
         case 'g': wrong_use("-g: the debugger's port is not built yet"); break;
         case OPT_STRACE: c->strace = true; break;
+        case OPT_LIMIT: memory_limit(optarg, c); break;
         case OPT_INTERPRET: c->interpret = true; break;
         case OPT_STATS: c->stats = true; break;
         case OPT_TRACE: c->trace = optarg; break;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -58,7 +59,8 @@ struct exec {
     enum program_kind kind;
     const char *options[MAX_OPTIONS];
     size_t n_options;
-    const char **argv; /* room for what goes in front before it */
+    char limits[2][64]; /* arguments of --limit */
+    const char **argv;  /* room for what goes in front before it */
     size_t argc;
 };
 
@@ -150,6 +152,16 @@ static void option(struct exec *x, const char *word)
     x->options[x->n_options++] = word;
 }
 
+static void limit_option(struct exec *x, int nr, const char *name, const struct memory_limit *l)
+{
+    if (!l->set)
+        return;
+    snprintf(x->limits[nr], sizeof x->limits[nr], "%s=%llu:%llu", name, (unsigned long long)l->soft,
+             (unsigned long long)l->hard);
+    option(x, "--limit");
+    option(x, x->limits[nr]);
+}
+
 /* The emulator's own arguments: this process's, for the next program. */
 static void emulator_options(struct exec *x)
 {
@@ -173,6 +185,8 @@ static void emulator_options(struct exec *x)
         option(x, "-r");
         option(x, p->config.uname_release);
     }
+    limit_option(x, 0, "as", &p->limit_as);
+    limit_option(x, 1, "data", &p->limit_data);
     option(x, "-0");
     option(x, x->argc ? x->argv[0] : "");
     option(x, "--");
@@ -249,6 +263,23 @@ static long find_file(struct exec *x, int dirfd, uint64_t path, int flags)
     return 0;
 }
 
+/* A program of the host's: there the limits are the host's too. */
+static long exec_native(struct thread *t, const char *path, uint64_t argv, uint64_t envp)
+{
+    static const int which[2] = {RLIMIT_AS, RLIMIT_DATA};
+    const struct memory_limit *limit[2] = {&t->process->limit_as, &t->process->limit_data};
+    uint64_t before[2][2];
+    bool changed[2] = {0};
+    for (int i = 0; i < 2; i++)
+        if (limit[i]->set)
+            changed[i] = HOST_CALL(SYS_prlimit64, 0, which[i], &limit[i]->soft, before[i]) == 0;
+    long r = host_wait(t, SYS_execve, (uint64_t)path, argv, envp, 0, 0, 0);
+    for (int i = 0; i < 2; i++)
+        if (changed[i])
+            HOST_CALL(SYS_prlimit64, 0, which[i], before[i], NULL);
+    return r;
+}
+
 static long exec_found(struct exec *x, int dirfd, uint64_t path, uint64_t argv, uint64_t envp,
                        int flags)
 {
@@ -266,7 +297,7 @@ static long exec_found(struct exec *x, int dirfd, uint64_t path, uint64_t argv, 
     if (x->kind == PROGRAM_FOREIGN)
         r = exec_emulator(x, envp);
     else
-        r = host_wait(t, SYS_execve, (uint64_t)native, argv, envp, 0, 0, 0);
+        r = exec_native(t, native, argv, envp);
     signal_after_exec(t);
     return r == -ERESTARTSYS ? -ERESTARTNOINTR : r;
 }

@@ -60,6 +60,10 @@ static void table_splice(struct space *s, size_t i, size_t remove, const struct 
                          size_t n_insert)
 {
     size_t n = s->n - remove + n_insert;
+    for (size_t k = 0; k < remove; k++)
+        s->bytes -= s->maps[i + k].end - s->maps[i + k].start;
+    for (size_t k = 0; k < n_insert; k++)
+        s->bytes += insert[k].end - insert[k].start;
     if (n > s->cap) {
         s->cap = n * 2 + 64;
         s->maps = xrealloc(s->maps, s->cap * sizeof *s->maps);
@@ -110,6 +114,29 @@ static bool table_covers(const struct space *s, uint64_t start, uint64_t end)
             return true;
     }
     return false;
+}
+
+/* Bytes of [start, end) that are the guest's. */
+static uint64_t table_bytes(const struct space *s, uint64_t start, uint64_t end)
+{
+    uint64_t bytes = 0;
+    for (size_t i = first_above(s, start); i < s->n && s->maps[i].start < end; i++) {
+        uint64_t from = s->maps[i].start > start ? s->maps[i].start : start;
+        uint64_t to = s->maps[i].end < end ? s->maps[i].end : end;
+        bytes += to - from;
+    }
+    return bytes;
+}
+
+/* Whether RLIMIT_AS lets the guest have `more` bytes in place of `less`. The emulator's own memory
+ * is not counted. */
+static bool may_grow(const struct process *p, uint64_t more, uint64_t less)
+{
+    if (!p->limit_as.set || more <= less)
+        return true;
+    uint64_t stack = p->stack_hi - p->stack_lo; /* all of it is mapped, most is never used */
+    uint64_t now = p->space.bytes > stack ? p->space.bytes - stack : 0;
+    return now + (more - less) <= p->limit_as.soft;
 }
 
 static bool table_any_exec(const struct space *s, uint64_t start, uint64_t end)
@@ -251,6 +278,10 @@ long space_mmap(struct process *p, uint64_t addr, uint64_t len, int prot, int fl
 
     pthread_mutex_lock(&s->lock);
     bool replace = (flags & MAP_FIXED) && !(flags & MAP_FIXED_NOREPLACE);
+    if (!may_grow(p, size, replace ? table_bytes(s, addr, addr + size) : 0)) {
+        pthread_mutex_unlock(&s->lock);
+        return -ENOMEM;
+    }
     if (replace) {
         long r = claim(s, addr, addr + size);
         if (r) {
@@ -348,7 +379,11 @@ long space_mremap(struct process *p, uint64_t addr, uint64_t old_len, uint64_t n
     struct mapping from = {0};
     if (table_covers(s, addr, addr + (old_len ? old_len : PAGE_SIZE))) {
         from = s->maps[first_above(s, addr)];
-        r = fixed ? claim(s, new_addr, new_addr + new_len) : 0;
+        uint64_t gone = fixed ? table_bytes(s, new_addr, new_addr + new_len) : 0;
+        gone += flags & MREMAP_DONTUNMAP ? 0 : old_len;
+        r = !may_grow(p, new_len, gone) ? -ENOMEM
+            : fixed                     ? claim(s, new_addr, new_addr + new_len)
+                                        : 0;
     }
     if (!r) {
         had_exec = table_any_exec(s, addr, addr + old_len);
@@ -418,8 +453,11 @@ long space_brk(struct process *p, uint64_t brk)
         uint64_t end = page_up(brk);
         if (end > s->brk_mapped) {
             uint64_t size = end - s->brk_mapped;
-            long r = HOST_CALL(SYS_mmap, s->brk_mapped, size, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+            long r = -ENOMEM;
+            bool data = !p->limit_data.set || brk - s->brk_start <= p->limit_data.soft;
+            if (data && may_grow(p, size, 0))
+                r = HOST_CALL(SYS_mmap, s->brk_mapped, size, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
             if (r == (long)s->brk_mapped) {
                 table_set(s, s->brk_mapped, end, PROT_READ | PROT_WRITE);
                 s->brk_mapped = end;
@@ -459,8 +497,9 @@ long space_shmat(struct process *p, int id, uint64_t addr, int flags)
     if (addr && !range_ok(addr, size))
         return -EINVAL;
     pthread_mutex_lock(&s->lock);
-    r = 0;
-    if (addr && (flags & SHM_REMAP)) {
+    bool replace = addr && (flags & SHM_REMAP);
+    r = may_grow(p, size, replace ? table_bytes(s, addr, addr + size) : 0) ? 0 : -ENOMEM;
+    if (!r && replace) {
         r = claim(s, addr, addr + size);
         had_exec = table_any_exec(s, addr, addr + size);
     }
@@ -470,7 +509,7 @@ long space_shmat(struct process *p, int id, uint64_t addr, int flags)
             table_set(s, (uint64_t)r, (uint64_t)r + size,
                       PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) |
                           (flags & SHM_EXEC ? PROT_EXEC : 0));
-        else if (addr && (flags & SHM_REMAP))
+        else if (replace)
             each_gap(s, addr, addr + size, release);
     }
     pthread_mutex_unlock(&s->lock);

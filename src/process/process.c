@@ -248,6 +248,8 @@ int process_exec(const struct process_config *config, struct error **err)
     if (load_program(p, &program, err) < 0)
         return -1;
 
+    p->limit_as = config->limit_as;
+    p->limit_data = config->limit_data;
     appearance_set(p);
     t->cpu.pc = program.pc;
     t->cpu.x[2] = program.sp;

@@ -5,8 +5,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
+
+/* A limit on the guest's memory alone: the host's would count the emulator's too. */
+struct memory_limit {
+    bool set;
+    uint64_t soft, hard; /* bytes; RLIM_INFINITY: none */
+};
 
 struct process_config {
     const char *program; /* host path of the ELF file */
@@ -16,11 +23,12 @@ struct process_config {
     const char *uname_release; /* NULL: the host's */
     bool strace;               /* each system call on standard error */
     bool interpret;
-    bool stats;        /* print the engine's statistics at exit */
-    const char *trace; /* file for engine_config.trace, or NULL */
-    size_t stack_size; /* 0: RLIMIT_STACK's */
-    int exec_fd;       /* wirt-riscv64 itself, to re-execute for execve of foreign programs; -1:
-                          /proc/self/exe */
+    bool stats;                               /* print the engine's statistics at exit */
+    const char *trace;                        /* file for engine_config.trace, or NULL */
+    size_t stack_size;                        /* 0: RLIMIT_STACK's */
+    struct memory_limit limit_as, limit_data; /* RLIMIT_AS, RLIMIT_DATA */
+    int exec_fd; /* wirt-riscv64 itself, to re-execute for execve of foreign programs; -1:
+                    /proc/self/exe */
 };
 
 /* Turns this process into the program. Returns only on failure to start it, with err (code ENOEXEC:

@@ -34,6 +34,7 @@ struct space {
     pthread_mutex_t lock;
     struct mapping *maps; /* sorted by address, not overlapping */
     size_t n, cap;
+    uint64_t bytes;       /* in all of them */
     atomic_ulong version; /* changes with every change of maps */
     atomic_bool shared;   /* a mapping that other processes may write exists, or did */
     uint64_t brk_start, brk, brk_mapped; /* brk_mapped: page end of what is mapped for it */
@@ -108,11 +109,10 @@ struct process {
     int sysroot_fd;         /* O_PATH descriptor of it, out of the guest's way; -1: none */
     uint64_t signal_return; /* address of the code a handler returns to */
     uint64_t stack_lo, stack_hi;
-    uint64_t auxv, auxv_len;             /* on the guest's stack */
-    uint64_t args, args_len;             /* the argument strings, likewise */
-    uint64_t env_len;                    /* and behind them those of the environment */
-    uint64_t limit_as[2], limit_data[2]; /* RLIMIT_AS, RLIMIT_DATA as the guest set them */
-    bool limit_as_set, limit_data_set;
+    uint64_t auxv, auxv_len;                  /* on the guest's stack */
+    uint64_t args, args_len;                  /* the argument strings, likewise */
+    uint64_t env_len;                         /* and behind them those of the environment */
+    struct memory_limit limit_as, limit_data; /* as the guest set them */
 };
 
 /* The thread that this host thread runs. */

@@ -62,6 +62,11 @@ contains "-L: .. does not lead out of it" "|from the sysroot" "$(run -L root ./s
 rm root/etc/wirt-test
 contains "-L: what is not below it is the host's" "|" "$(run -L root ./show)"
 
+for wrong in as as= as=x as=2:1 as=1: stack=5; do
+    contains "--limit $wrong is refused" "--limit $wrong: not of the form" "$("$riscv64" --limit "$wrong" ./show 2>&1)"
+done
+contains "--limit" "|" "$(run --limit as=1000000000:2000000000 --limit data=1000000000 ./show)"
+
 # Others see the program, not the emulator.
 printf '#include <unistd.h>\nint main(void) { return pause(); }\n' >wait.c
 riscv64-linux-gnu-gcc -static wait.c -o waiting-program || exit 1

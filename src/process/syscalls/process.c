@@ -131,34 +131,28 @@ long sys_uname(struct thread *t, const uint64_t a[6])
 
 /* --- Limits --- */
 
-/* RLIMIT_AS and RLIMIT_DATA would count the emulator's reservations too: the guest's wish is kept
- * and answered, and not passed on. */
-static uint64_t *kept_limit(struct process *p, int which, bool **set)
+/* RLIMIT_AS and RLIMIT_DATA would count the emulator's reservations too: they are held here
+ * (mmap.c) and handed to the next program (exec.c). */
+static struct memory_limit *own_limit(struct process *p, int which)
 {
-    if (which == RLIMIT_AS) {
-        *set = &p->limit_as_set;
-        return p->limit_as;
-    }
-    if (which == RLIMIT_DATA) {
-        *set = &p->limit_data_set;
-        return p->limit_data;
-    }
-    return NULL;
+    return which == RLIMIT_AS ? &p->limit_as : which == RLIMIT_DATA ? &p->limit_data : NULL;
 }
 
 static long limit(struct thread *t, uint64_t pid, int which, uint64_t new, uint64_t old)
 {
     struct process *p = t->process;
-    bool *set = NULL, self = (pid_t)pid == 0 || (pid_t)pid == getpid();
-    uint64_t *kept = self ? kept_limit(p, which, &set) : NULL;
-    if (!kept)
+    bool self = (pid_t)pid == 0 || (pid_t)pid == getpid();
+    struct memory_limit *own = self ? own_limit(p, which) : NULL;
+    if (!own)
         return HOST_CALL(SYS_prlimit64, pid, which, new, old);
     uint64_t now[2], wanted[2];
     long r = HOST_CALL(SYS_prlimit64, pid, which, NULL, now);
     if (r)
         return r;
-    if (*set)
-        memcpy(now, kept, sizeof now);
+    if (own->set) {
+        now[0] = own->soft;
+        now[1] = own->hard;
+    }
     if (new) {
         if (guest_read(wanted, new, sizeof wanted))
             return -EFAULT;
@@ -169,10 +163,8 @@ static long limit(struct thread *t, uint64_t pid, int which, uint64_t new, uint6
     }
     if (old && guest_write(old, now, sizeof now))
         return -EFAULT;
-    if (new) {
-        memcpy(kept, wanted, sizeof wanted);
-        *set = true;
-    }
+    if (new)
+        *own = (struct memory_limit){true, wanted[0], wanted[1]};
     return 0;
 }
 

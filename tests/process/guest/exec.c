@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -49,6 +50,14 @@ static int role(int argc, char **argv)
     if (!strcmp(argv[1], "show")) {
         printf("argv0=%s argc=%d last=%s X=%s\n", argv[0], argc, argv[argc - 1],
                getenv("X") ? getenv("X") : "(none)");
+        return 0;
+    }
+    if (!strcmp(argv[1], "limit")) {
+        struct rlimit r;
+        int refused =
+            mmap(NULL, 512 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
+        getrlimit(RLIMIT_AS, &r);
+        printf("%llu %d\n", (unsigned long long)r.rlim_cur, refused);
         return 0;
     }
     if (!strcmp(argv[1], "mask")) {
@@ -250,6 +259,22 @@ static void test_fexecve(void)
     close(fd);
 }
 
+/* A limit on memory is there in the next program too. */
+static void test_limit(void)
+{
+    struct rlimit old, r;
+    getrlimit(RLIMIT_AS, &old);
+    r = old;
+    r.rlim_cur = 512 << 20;
+    setrlimit(RLIMIT_AS, &r);
+    char *const own[] = {self, "limit", NULL};
+    char *const shell[] = {"/bin/sh", "-c", "ulimit -v", NULL};
+    CHECK("RLIMIT_AS after exec", !strcmp(output(own, environ), "536870912 1\n"));
+    CHECK("and in a native program", !strcmp(output(shell, environ), "524288\n"));
+    setrlimit(RLIMIT_AS, &old);
+    CHECK("and gone again", strstr(output(own, environ), " 0\n") != NULL);
+}
+
 static void test_refused(void)
 {
     char *const argv[] = {"x", NULL};
@@ -281,5 +306,6 @@ int main(int argc, char **argv)
     test_scripts(argv[1]);
     test_fexecve();
     test_refused();
+    test_limit();
     return check_failed;
 }

@@ -252,6 +252,39 @@ static void test_remap_pages(void)
               errno == EINVAL);
 }
 
+/* RLIMIT_AS: in a child, so that it ends there. */
+static void test_limits(void)
+{
+    pid_t pid = fork();
+    int status;
+    if (pid == 0) {
+        struct rlimit r = {512 << 20, 512 << 20}, now;
+        CHECK("setrlimit RLIMIT_AS", setrlimit(RLIMIT_AS, &r) == 0 &&
+                                         getrlimit(RLIMIT_AS, &now) == 0 &&
+                                         now.rlim_cur == 512 << 20);
+        char *m = mmap(NULL, 64 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK("memory within the limit", m != MAP_FAILED);
+        CHECK("and no more",
+              mmap(NULL, 512 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
+                  errno == ENOMEM);
+        CHECK("nor by growing",
+              mremap(m, 64 << 20, 512 << 20, MREMAP_MAYMOVE) == MAP_FAILED && errno == ENOMEM);
+        CHECK("nor by brk", sbrk(512 << 20) == (void *)-1 && errno == ENOMEM);
+        CHECK("in place of what is there",
+              mmap(m, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+                   0) == m);
+        for (int i = 0; i < 20; i++) { /* what is given back counts no longer */
+            void *p = mmap(NULL, 128 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (p == MAP_FAILED || munmap(p, 128 << 20))
+                _exit(1);
+        }
+        struct rlimit data = {1 << 20, 1 << 20};
+        CHECK("RLIMIT_DATA", setrlimit(RLIMIT_DATA, &data) == 0 && sbrk(4 << 20) == (void *)-1);
+        _exit(check_failed);
+    }
+    CHECK("limits", waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 int main(void)
 {
     struct sigaction a = {.sa_handler = on_fault};
@@ -266,5 +299,6 @@ int main(void)
     test_code();
     test_nested_function();
     test_remap_pages();
+    test_limits();
     return check_failed;
 }
