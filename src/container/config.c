@@ -208,6 +208,16 @@ static int read_annotations(const struct node *n, struct config *c, struct error
     return 0;
 }
 
+/* podman run --group-add keep-groups asks for the caller's groups with the annotation that crun
+ * made up for it; the specification has no way to. */
+bool config_keep_groups(const struct config *c)
+{
+    struct json_object *v;
+    return c->annotations &&
+           json_object_object_get_ex(c->annotations, "run.oci.keep_original_groups", &v) &&
+           strcmp(json_object_get_string(v), "0") != 0;
+}
+
 static int read_config(struct config *c, const char *bundle, struct error **err)
 {
     struct node doc = node_root(c->json, NULL);
@@ -232,6 +242,7 @@ static int read_config(struct config *c, const char *bundle, struct error **err)
         c->resources.pids_limit = -1;
     if (process.v && config_process(&process, &c->process, err) < 0)
         return -1;
+    c->process.user.keep_groups = config_keep_groups(c);
     for (int i = 0; i < 2; i++) {
         const struct node *name = i ? &domainname : &hostname;
         const char *s = i ? c->domainname : c->hostname;

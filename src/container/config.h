@@ -111,6 +111,7 @@ struct user {
     bool umask_set;
     gid_t *groups;
     size_t groups_len;
+    bool keep_groups; /* see config_keep_groups */
 };
 
 /* Capability sets as bit masks (bit n: capability n). */
@@ -253,6 +254,10 @@ void process_free(struct process *p);
 int config_resources(const struct node *n, struct resources *r, struct error **err);
 void resources_init(struct resources *r);
 void resources_free(struct resources *r);
+
+/* Whether the command is to have the groups of the runtime's caller in the place of
+ * user.additionalGids. */
+bool config_keep_groups(const struct config *c);
 
 /* A `hooks` object alone. */
 int config_hooks(const struct node *n, struct hooks hooks[HOOK_COUNT], struct error **err);

@@ -180,6 +180,7 @@ static int prepare(struct entering *e, const char *id, struct error **err)
     if (config_process(&n, &e->process, err) < 0 ||
         seccomp_prepare(e->config, cache, &e->filter, err) < 0)
         return -1;
+    e->process.user.keep_groups = config_keep_groups(e->config);
     if (e->state->cgroup && cgroup_open(&e->cgroup, e->state->cgroup, err) < 0)
         return -1;
     if (e->o->cgroup && *e->o->cgroup && cgroup_enter_below(&e->cgroup, e->o->cgroup, err) < 0)
@@ -213,9 +214,9 @@ static char *listener_state(const struct entering *e)
 }
 
 /* The root of the user namespace that was joined, if it has one: a terminal is made in its name. */
-static int become_root(struct error **err)
+static int become_root(const struct process *p, struct error **err)
 {
-    if (setgroups(0, NULL) < 0 && errno != EPERM)
+    if (!p->user.keep_groups && setgroups(0, NULL) < 0 && errno != EPERM)
         return error_set(err, errno, "setgroups");
     if ((setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) && errno != EINVAL)
         return error_set(err, errno, "become root of the container's user namespace");
@@ -226,7 +227,7 @@ static int become_root(struct error **err)
 static int child_steps(const struct entering *e, int join, struct error **err)
 {
     const struct process *p = &e->process;
-    if (!join && become_root(err) < 0)
+    if (e->config->ns[NS_USER].present && become_root(p, err) < 0)
         return -1;
     /* Before it can be seen in the container, for nobody there to trace or open. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

@@ -61,7 +61,7 @@ static int enter_namespaces(const struct init *a, struct error **err)
         return -1;
     if (user) {
         /* EPERM: a rootless mapping of one group denies setgroups(2). */
-        if (setgroups(0, NULL) < 0 && errno != EPERM)
+        if (!c->process.user.keep_groups && setgroups(0, NULL) < 0 && errno != EPERM)
             return error_set(err, errno, "setgroups");
         if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
             return error_set(err, errno,

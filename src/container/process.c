@@ -146,7 +146,8 @@ char *process_find(const struct process *p, struct error **err)
 
 static int set_user(const struct user *u, struct error **err)
 {
-    if (setgroups(u->groups_len, u->groups) < 0 && (u->groups_len || errno != EPERM))
+    if (!u->keep_groups && setgroups(u->groups_len, u->groups) < 0 &&
+        (u->groups_len || errno != EPERM))
         return error_set(err, errno, "process.user.additionalGids");
     if (setresgid(u->gid, u->gid, u->gid) < 0)
         return error_set(err, errno, "process.user.gid: become group %u%s", u->gid,

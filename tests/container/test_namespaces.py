@@ -262,4 +262,22 @@ def test_root_of_a_user_namespace():
     equal(os.listdir(os.path.join(b.dir, "wirt-oci")), [])
 
 
+def test_exec_by_root_of_a_user_namespace():
+    """root of a user namespace only can run more commands in its containers, also with a terminal"""
+    b = Bundle(["/bin/sleep", "100"])
+    b.config["mounts"] = [m for m in b.config["mounts"] if m["type"] != "cgroup"]
+    pts = next(m for m in b.config["mounts"] if m["type"] == "devpts")
+    pts["options"] = [o for o in pts["options"] if not o.startswith("gid")]
+    b.write()
+    script = ('o=$0; "$o" create --bundle "$1" "$2" && "$o" start "$2" && "$o" exec "$2" ps -o args &&'
+              ' "$o" exec --tty "$2" tty; "$o" delete --force "$2"')
+    p = subprocess.run(["unshare", "-Urm", "sh", "-c", script, str(BUILD / "wirt-oci"), b.dir, b.id],
+                       env=dict(os.environ, XDG_RUNTIME_DIR=b.dir), stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, timeout=60)
+    out = p.stdout.decode()
+    contains(out, "/bin/sleep 100")
+    contains(out, "/dev/pts/0")
+    equal((p.returncode, p.stderr), (0, b""))
+
+
 main(globals())

@@ -72,6 +72,27 @@ def test_user():
     equal(b.output(), "1000\n1001\n1001 5 6\n0027\n")
 
 
+def test_caller_groups():
+    """the caller's groups are kept on request, for the command and for exec"""
+    for note, want in ((None, "0"), ("1", "0 4321"), ("0", "0")):
+        b = Bundle(["/bin/sleep", "100"])
+        b.process["user"] = {"uid": 0, "gid": 0}
+        if note:
+            b.config["annotations"] = {"run.oci.keep_original_groups": note}
+        own = os.getgroups()
+        os.setgroups([4321])
+        try:
+            b.create()
+            b.start()
+            groups = b.oci("exec", b.id, "id", "-G")[1].strip()
+        finally:
+            os.setgroups(own)
+        equal(groups, want)
+        with open(f"/proc/{b.state()['pid']}/status") as f:
+            equal(status_fields(f.read())["Groups"].strip(), want[2:])
+        b.delete()
+
+
 def test_cwd():
     """the working directory; made if missing"""
     b = Bundle(["/bin/pwd"])
