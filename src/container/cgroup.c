@@ -373,13 +373,51 @@ int cgroup_procs(struct cgroup *g, pid_t **pids, size_t *len, struct error **err
     return 0;
 }
 
+static void nap(long ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+/* A frozen group of v1 and those below it, which a container can have made and frozen itself. */
+static void thaw_tree(int dirfd, int depth)
+{
+    if (write_file_at(dirfd, "freezer.state", "THAWED", NULL) < 0 || depth > 64)
+        return;
+    int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_CLOSEDIR DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *d;
+    while (dir && (d = readdir(dir))) {
+        if (d->d_type != DT_DIR || d->d_name[0] == '.')
+            continue;
+        AUTO_CLOSE int sub = openat(copy, d->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (sub >= 0)
+            thaw_tree(sub, depth + 1);
+    }
+}
+
+void cgroup_let_die(struct cgroup *g)
+{
+    struct cgroup_hierarchy *h = cgroup_find(g, "freezer");
+    if (h && !h->v2)
+        thaw_tree(h->dirfd, 0);
+}
+
+/* SIGKILL to all of a v2 group at once. */
+static bool kill_at_once(struct cgroup *g)
+{
+    for (size_t i = 0; i < g->len; i++)
+        if (g->h[i].v2 && g->h[i].dirfd >= 0 &&
+            write_file_at(g->h[i].dirfd, "cgroup.kill", "1", NULL) == 0)
+            return true;
+    return false;
+}
+
 int cgroup_kill(struct cgroup *g, int signal, struct error **err)
 {
-    if (signal == SIGKILL)
-        for (size_t i = 0; i < g->len; i++)
-            if (g->h[i].v2 && g->h[i].dirfd >= 0 &&
-                write_file_at(g->h[i].dirfd, "cgroup.kill", "1", NULL) == 0)
-                return 0;
+    if (signal == SIGKILL && kill_at_once(g)) {
+        cgroup_let_die(g);
+        return 0;
+    }
     bool frozen = cgroup_freeze(g, true, NULL) == 0; /* so that none forks out of the list */
     AUTO_FREE pid_t *pids = NULL;
     size_t len;
@@ -389,12 +427,9 @@ int cgroup_kill(struct cgroup *g, int signal, struct error **err)
             r = error_set(err, errno, "signal process %d", (int)pids[i]);
     if (frozen && cgroup_freeze(g, false, err) < 0)
         return -1;
+    if (signal == SIGKILL)
+        cgroup_let_die(g);
     return r;
-}
-
-static void nap(long ms)
-{
-    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
 }
 
 int cgroup_freeze(struct cgroup *g, bool freeze, struct error **err)

@@ -54,6 +54,9 @@ int cgroup_procs(struct cgroup *g, pid_t **pids, size_t *len, struct error **err
 int cgroup_kill(struct cgroup *g, int signal, struct error **err);
 int cgroup_freeze(struct cgroup *g, bool freeze, struct error **err);
 int cgroup_frozen(struct cgroup *g);
+/* After SIGKILL: nothing frozen hears of it on cgroup v1, neither here nor in a group below that
+ * the container froze itself. */
+void cgroup_let_die(struct cgroup *g);
 /* Usage, in the shape of runc's `events --stats`. */
 struct json_object *cgroup_stats(struct cgroup *g);
 /* How often the kernel killed for lack of memory; -1: not known. */

@@ -222,11 +222,9 @@ int container_kill(const char *root, const char *id, int signal, bool all, struc
         return -1;
     if (syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) < 0)
         return error_set(err, errno, "signal container %s", id);
-    /* Nothing frozen hears of a signal, not even of SIGKILL on cgroup v1. */
     AUTO_CGROUP g = {0};
-    if (signal == SIGKILL && s->cgroup && cgroup_open(&g, s->cgroup, NULL) == 0 &&
-        cgroup_frozen(&g))
-        cgroup_freeze(&g, false, NULL);
+    if (signal == SIGKILL && s->cgroup && cgroup_open(&g, s->cgroup, NULL) == 0)
+        cgroup_let_die(&g);
     return 0;
 }
 
@@ -237,8 +235,8 @@ static void kill_and_wait(struct state *s)
         return;
     AUTO_CGROUP g = {0};
     syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
-    if (s->cgroup && cgroup_open(&g, s->cgroup, NULL) == 0 && cgroup_frozen(&g))
-        cgroup_freeze(&g, false, NULL);
+    if (s->cgroup && cgroup_open(&g, s->cgroup, NULL) == 0)
+        cgroup_let_die(&g);
     struct pollfd p = {.fd = fd, .events = POLLIN};
     while (poll(&p, 1, 10000) < 0 && errno == EINTR)
         ;

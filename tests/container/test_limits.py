@@ -127,6 +127,34 @@ def test_pids():
     contains(err, "fork")
 
 
+def test_container_freezes_itself():
+    """a container that froze itself in a group of its own making is killed and deleted"""
+    need("freezer")
+    if cgroup_v2():
+        raise Skip("on cgroup v2 what is frozen can be killed")
+    for verb in (("delete", "--force"), ("kill", "--all"), ("kill",)):
+        b = Bundle(shell="cd /sys/fs/cgroup/freezer; mkdir a a/b; for p in 0 $$; do "
+                         "echo $p > a/b/cgroup.procs; done; echo FROZEN > a/freezer.state; sleep 100")
+        for m in b.config["mounts"]:
+            if m["type"] == "cgroup":
+                m["options"] = [o for o in m["options"] if o != "ro"]
+        b.create()
+        b.start()
+        state = f"/sys/fs/cgroup/freezer/wirt-{b.id}/a/freezer.state"
+        end = time.monotonic() + 10
+        while not os.path.exists(state) or "FROZEN" not in open(state).read():
+            check(time.monotonic() < end, "not frozen")
+            time.sleep(0.01)
+        begin = time.monotonic()
+        status, _, err = b.oci(*verb, b.id, *(["KILL"] if verb[0] == "kill" else []))
+        equal((status, err), (0, ""))
+        if verb[0] == "kill":
+            b.wait_status("stopped")
+            equal(b.oci("delete", b.id)[0], 0)
+        check(time.monotonic() - begin < 5, "it took long")
+        equal(b.left_behind(), [])
+
+
 def test_pids_zero():
     """a limit of 0 is none before version 1.3.0 of the specification, and 0 since"""
     need("pids")
