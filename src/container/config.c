@@ -256,9 +256,9 @@ static int read_config(struct config *c, const char *bundle, struct error **err)
             strcmp(c->sysctl[i].value, c->domainname))
             return node_error(&domainname, err, "linux.sysctl.kernel.domainname says '%s'",
                               c->sysctl[i].value);
-    if (!c->ns[NS_MOUNT].present) {
+    if (!c->ns[NS_MOUNT].present && c->ns[NS_USER].present) {
         struct node ns = node_get(&linux_, "namespaces");
-        return node_error(&ns, err, "a mount namespace is required");
+        return node_error(&ns, err, "a mount namespace is required with a user namespace");
     }
     return 0;
 }

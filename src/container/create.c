@@ -42,6 +42,7 @@ struct making {
     size_t text_len;
     struct config *config;
     struct cgroup cgroup;
+    uint64_t shared_root; /* id of the root's mount, when the container has no mount namespace */
     struct seccomp_filter filter;
     int ns_fds[NS_COUNT];
     int *idmapped, *devices;
@@ -287,6 +288,7 @@ static int save_state(struct making *m, struct error **err)
         .cgroup_made = m->cgroup.made,
         .pid = m->pid,
         .start_time = process_start_time(m->pid),
+        .shared_root = m->shared_root,
         .user_namespace = m->config->ns[NS_USER].present,
         .annotations = m->config->annotations,
         .dirfd = m->statefd,
@@ -350,6 +352,8 @@ static int build(struct making *m, bool wait_at_fifo, struct error **err)
         return -1;
     if (devices_prepare(m->config, m->statefd, &m->devices, err) < 0 || make_cgroup(m, err) < 0)
         return -1;
+    if (!c->ns[NS_MOUNT].present && shared_root_make(c->rootfs, &m->shared_root, err) < 0)
+        return -1;
     if (spawn(m, err) < 0 || furnish(m, err) < 0 ||
         sync_send(m->sock[0], SYNC_READY, m->pid, NULL, err) < 0)
         return -1;
@@ -386,6 +390,8 @@ static void destroy(struct making *m)
     }
     if (m->cgroup.path && cgroup_remove(&m->cgroup, &e) < 0)
         log_warn("%s", error_text(e));
+    if (m->shared_root && shared_root_remove(m->config->rootfs, m->shared_root, NULL) < 0)
+        log_warn("container %s: its root %s stays mounted", m->id, m->config->rootfs);
     if (m->state_made && state_remove(m->root, m->id, NULL) < 0)
         log_warn("container %s: the state folder cannot be removed", m->id);
     error_free(&e);

@@ -39,6 +39,7 @@ struct entering {
     struct seccomp_filter filter;
     struct cgroup cgroup;
     int pidfd, console_sock, listener;
+    int rootfd; /* of a container without a mount namespace; else -1 */
     int sock[2];
     pid_t pid;
 };
@@ -161,6 +162,17 @@ static int load_config(struct entering *e, struct error **err)
     return e->config ? 0 : -1;
 }
 
+/* Joining namespaces would leave us in the runtime's root. */
+static int open_root(struct entering *e, struct error **err)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d/root", (int)e->state->pid);
+    e->rootfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (e->rootfd < 0 || process_start_time(e->state->pid) != e->state->start_time)
+        return error_set(err, 0, "container %s is not running", e->state->id);
+    return 0;
+}
+
 static int prepare(struct entering *e, const char *id, struct error **err)
 {
     e->root = state_root(e->o->root, err);
@@ -174,6 +186,8 @@ static int prepare(struct entering *e, const char *id, struct error **err)
     if (e->pidfd < 0 || process_start_time(e->state->pid) != e->state->start_time)
         return error_set(err, 0, "container %s is not running", id);
     if (load_config(e, err) < 0 || merge(e, err) < 0)
+        return -1;
+    if (!e->config->ns[NS_MOUNT].present && open_root(e, err) < 0)
         return -1;
     struct node n = node_root(e->json, "process");
     AUTO_FREE char *cache = xasprintf("%s/.cache/seccomp", e->root);
@@ -245,6 +259,8 @@ static int child_steps(const struct entering *e, int join, struct error **err)
         return -1;
     if (join && setns(e->pidfd, join) < 0)
         return error_set(err, errno, "join the container's namespaces");
+    if (e->rootfd >= 0 && (fchdir(e->rootfd) < 0 || chroot(".") < 0))
+        return error_set(err, errno, "enter the container's root");
     AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return error_set(err, errno, "open the container's root");
@@ -378,6 +394,8 @@ static void entering_free(struct entering *e)
         close(e->pidfd);
     if (e->listener >= 0)
         close(e->listener);
+    if (e->rootfd >= 0)
+        close(e->rootfd);
     if (e->console_sock >= 0 && e->console_sock != e->o->console_fd_out)
         close(e->console_sock);
     free(e->root);
@@ -385,7 +403,7 @@ static void entering_free(struct entering *e)
 
 int container_exec(const char *id, const struct exec_options *o, int *status, struct error **err)
 {
-    struct entering e = {.o = o, .pidfd = -1, .listener = -1, .sock = {-1, -1}};
+    struct entering e = {.o = o, .pidfd = -1, .listener = -1, .rootfd = -1, .sock = {-1, -1}};
     e.console_sock = o->console_fd_out > 0 ? o->console_fd_out : -1;
     AUTO_CLOSE int console = -1;
     sigset_t old;

@@ -23,6 +23,7 @@
 #include "container/container.h"
 #include "container/hooks.h"
 #include "container/json.h"
+#include "container/mounts.h"
 #include "container/namespaces.h"
 #include "container/state.h"
 
@@ -253,6 +254,8 @@ static int destroy(const char *dir, struct state *s, struct error **err)
         if (r == 0)
             r = cgroup_remove(&g, err);
     }
+    if (r == 0)
+        r = shared_root_remove(s->rootfs, s->shared_root, err);
     if (r == 0)
         r = state_remove(dir, s->id, err);
     AUTO_FREE char *text = state_text(s, "stopped", 0);

@@ -279,9 +279,10 @@ int mounts_prepare_root(struct mount_context *c, struct error **err)
     /* Never shared with the host here: what is mounted for the container would appear there.
      * `shared` for the container's own root is set at the end, as a peer group of its own. */
     unsigned long cut = p & (MS_SHARED | MS_SLAVE) ? MS_SLAVE : MS_PRIVATE;
-    if (mount(NULL, "/", NULL, cut | MS_REC, NULL) < 0)
+    bool own = c->config->ns[NS_MOUNT].present; /* else shared_root_make() has been there */
+    if (own && mount(NULL, "/", NULL, cut | MS_REC, NULL) < 0)
         return error_set(err, errno, "cut the mount namespace off the host's");
-    if (mount(c->config->rootfs, c->config->rootfs, NULL, MS_BIND | MS_REC, NULL) < 0)
+    if (own && mount(c->config->rootfs, c->config->rootfs, NULL, MS_BIND | MS_REC, NULL) < 0)
         return error_set(err, errno, "root.path: bind %s", c->config->rootfs);
     c->rootfd = open(c->config->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (c->rootfd < 0)
@@ -376,7 +377,10 @@ int mounts_enter_root(struct mount_context *c, bool no_pivot, struct error **err
 {
     if (fchdir(c->rootfd) < 0)
         return error_set(err, errno, "root.path: enter");
-    if (no_pivot) {
+    if (!c->config->ns[NS_MOUNT].present) {
+        if (chroot(".") < 0)
+            return error_set(err, errno, "chroot");
+    } else if (no_pivot) {
         /* For roots that cannot be pivoted from (initramfs): the tree is moved over "/". */
         if (mount(".", "/", NULL, MS_MOVE, NULL) < 0)
             return error_set(err, errno, "move the root over /");

@@ -1,9 +1,11 @@
 /* The container's file tree: its root, the mounts of config.json, masked and readonly paths. All of
- * it runs in the container's own mount namespace, before the root is entered. */
+ * it runs in the container's own mount namespace (or, if it is to have none, in the runtime's),
+ * before the root is entered. */
 #ifndef WIRT_CONTAINER_MOUNTS_H
 #define WIRT_CONTAINER_MOUNTS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "container/cgroup.h"
 #include "container/config.h"
@@ -29,6 +31,11 @@ int mounts_apply(struct mount_context *m, struct error **err);
 int mounts_restrict(struct mount_context *m, struct error **err);
 /* The root becomes "/" and the host's tree is gone. */
 int mounts_enter_root(struct mount_context *m, bool no_pivot, struct error **err);
+
+/* For a container without a mount namespace, by the runtime: makes the root a mount of its own,
+ * whose id it answers, and takes it away with all that is mounted in it. */
+int shared_root_make(const char *rootfs, uint64_t *id, struct error **err);
+int shared_root_remove(const char *rootfs, uint64_t id, struct error **err);
 
 /* Before the container's process exists: source trees of idmapped mounts, with their mapping.
  * Answers an array of one descriptor a mount (-1: not idmapped), or NULL when none is. */

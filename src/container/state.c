@@ -90,6 +90,8 @@ int state_save(const struct state *s, struct error **err)
     json_object_object_add(o, "created", json_object_new_string(s->created));
     json_object_object_add(o, "cgroup", s->cgroup ? json_object_new_string(s->cgroup) : NULL);
     json_object_object_add(o, "cgroupMade", json_object_new_int64((int64_t)s->cgroup_made));
+    if (s->shared_root)
+        json_object_object_add(o, "sharedRoot", json_object_new_uint64(s->shared_root));
     json_object_object_add(o, "userNamespace", json_object_new_boolean(s->user_namespace));
     const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
     int r = replace_file_at(s->dirfd, "state.json", text, strlen(text), 0600, err);
@@ -104,7 +106,8 @@ static int read_state(struct json_object *o, struct state *s, struct error **err
                 rootfs = node_get(&n, "rootfs"), created = node_get(&n, "created"),
                 cgroup = node_get(&n, "cgroup"), made = node_get(&n, "cgroupMade"),
                 pid = node_get(&n, "pid"), start = node_get(&n, "startTime"),
-                user = node_get(&n, "userNamespace"), notes = node_get(&n, "annotations");
+                user = node_get(&n, "userNamespace"), notes = node_get(&n, "annotations"),
+                shared = node_get(&n, "sharedRoot");
     const char *i = NULL, *b = NULL, *r = NULL, *c = NULL, *g = NULL;
     int64_t p = 0, m = 0;
     if (node_required(&id, err) < 0 || node_required(&bundle, err) < 0 ||
@@ -113,7 +116,8 @@ static int read_state(struct json_object *o, struct state *s, struct error **err
         node_string(&bundle, &b, err) < 0 || node_string(&rootfs, &r, err) < 0 ||
         node_string(&created, &c, err) < 0 || node_string(&cgroup, &g, err) < 0 ||
         node_int(&made, 0, 4096, &m, err) < 0 || node_int(&pid, 1, INT32_MAX, &p, err) < 0 ||
-        node_u64(&start, &s->start_time, err) < 0 || node_bool(&user, &s->user_namespace, err) < 0)
+        node_u64(&start, &s->start_time, err) < 0 || node_u64(&shared, &s->shared_root, err) < 0 ||
+        node_bool(&user, &s->user_namespace, err) < 0)
         return -1;
     s->id = xstrdup(i);
     s->bundle = xstrdup(b);

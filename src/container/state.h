@@ -16,7 +16,8 @@ struct state {
     char *id, *bundle, *rootfs, *created, *cgroup;
     size_t cgroup_made;
     pid_t pid;
-    uint64_t start_time; /* of pid, in ticks since boot: tells it from a later process */
+    uint64_t start_time;  /* of pid, in ticks since boot: tells it from a later process */
+    uint64_t shared_root; /* id of the root's mount if there is no mount namespace; else 0 */
     bool user_namespace;
     struct json_object *annotations; /* or NULL */
     int dirfd;

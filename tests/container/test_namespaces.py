@@ -262,6 +262,42 @@ def test_root_of_a_user_namespace():
     equal(os.listdir(os.path.join(b.dir, "wirt-oci")), [])
 
 
+def test_no_namespace():
+    """without any namespace the container shares all of the caller's, in a root of its own"""
+    for kinds in ((), ("pid", "uts", "ipc", "network", "cgroup")):
+        b = Bundle(["/bin/sleep", "100"])
+        b.linux["namespaces"] = [{"type": k} for k in kinds]
+        b.config.pop("hostname", None)
+        b.linux["maskedPaths"] = ["/etc/secret"]
+        b.linux["readonlyPaths"] = ["/etc/kept"]
+        for name in ("secret", "kept"):
+            with open(os.path.join(b.rootfs, "etc", name), "w") as f:
+                f.write("content")
+        host = os.stat("/").st_ino, len(open("/proc/self/mountinfo").readlines())
+        b.create()
+        b.start()
+        pid = b.state()["pid"]
+        for kind in ("mnt", "pid", "uts", "ipc", "net", "user", "cgroup"):
+            own = {"net": "network"}.get(kind, kind) in kinds
+            equal(os.readlink(f"/proc/{pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}"), own)
+        status, out, err = b.oci("exec", b.id, "sh", "-c", "ls /; cat /etc/kept /etc/secret; "
+                                 "echo x > /etc/kept; grep -c /proc /proc/mounts; pwd; ls -l /dev/null")
+        equal(status, 0)
+        check(out.startswith("bin\ndev\netc\nproc\nroot\nsys\ntmp\ncontent"), out)
+        contains(err, "Read-only file system")
+        check("contentcontent" not in out, "the masked path can be read")
+        check(os.path.exists(os.path.join(b.rootfs, "proc/version")), "the caller sees the mounts")
+        b.delete()
+        equal(b.left_behind(), [])
+        equal((os.stat("/").st_ino, len(open("/proc/self/mountinfo").readlines())), host)
+        check(not os.path.exists(os.path.join(b.rootfs, "proc/version")), "proc is still mounted")
+    b = Bundle(["/bin/nothing"], root={"path": "rootfs", "readonly": True})
+    b.linux["namespaces"] = []
+    b.config.pop("hostname", None)
+    check(b.run()[0] != 0)
+    equal(b.left_behind(), [])
+
+
 def test_exec_by_root_of_a_user_namespace():
     """root of a user namespace only can run more commands in its containers, also with a terminal"""
     b = Bundle(["/bin/sleep", "100"])
