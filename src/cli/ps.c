@@ -58,6 +58,13 @@ static int add_filter(struct listing *l, char *text, struct error **err)
     return 0;
 }
 
+/* The end of a path tells more than its beginning. */
+static char *shortened(char *path, size_t width)
+{
+    size_t len = strlen(path);
+    return len > width ? memcpy(path + len - width, "...", 3) : path;
+}
+
 /* Everything printed of a guest comes from files: no control character reaches the terminal. */
 static char *printable(char *s)
 {
@@ -99,7 +106,8 @@ static void print_row(const struct guest *g, bool whole)
     AUTO_FREE char *name = xstrdup(g->name ? g->name : "-");
     printf("%-*.*s  %-9s  %-24s  %-30s  %-18s  %-28s  %s\n", whole ? GUEST_ID_LEN : 12,
            whole ? GUEST_ID_LEN : 12, g->id,
-           g->status == GUEST_DAMAGED ? "-" : wall_name(g->spec.wall), printable(image),
+           g->status == GUEST_DAMAGED ? "-" : wall_name(g->spec.wall),
+           printable(whole ? image : shortened(image, 24)),
            command.data ? printable(command.data) : "", ago, status, printable(name));
 }
 

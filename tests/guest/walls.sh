@@ -79,6 +79,8 @@ test_background() {
     wait_for 10 logged back started && ok "$wall: logs" || not_ok "$wall: logs" "$(wirt logs back)"
     equal "$wall: logs: standard error apart" "oops" "$(wirt logs back 2>&1 >/dev/null)"
     contains "$wall: ps" back "$(wirt ps)"
+    # The root's path is longer than its column.
+    equal "$wall: ps: names below their head" "back" "$(wirt ps | awk 'NR == 1 { at = index($0, "NAME") } NR == 2 { print substr($0, at) }')"
     equal "$wall: ps --filter" "${id:0:12}" "$(wirt ps -q --filter name=back --filter status=running)"
     equal "$wall: ps --filter of another" "" "$(wirt ps -q --filter name=other)"
     check "$wall: ps --json" jq -e '.[0].name == "back" and .[0].status == "running"' <(wirt ps --json)
