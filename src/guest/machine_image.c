@@ -63,6 +63,8 @@ static const char outer_script[] =
     "    cp /etc/resolv.conf $w/ 2>/dev/null\n"
     "fi\n"
     "chroot $root $w/busybox sh $w/inner || end 125\n"
+    "[ -d /sys/class/virtio-ports ] || fail \"kernel $(uname -r) has no ports for streams: it must "
+    "have CONFIG_VIRTIO_CONSOLE built in\"\n"
     "[ -x " AGENT " ] || fail 'the guest files are from another version (make guest)'\n"
     "exec " AGENT " --root $root\n";
 

@@ -37,6 +37,9 @@ equal "standard output can be opened again" "again" "$(run --rm "$root" sh -c 'e
 equal "--cpus is harts" "2" "$(run --rm --cpus 2 "$root" sh -c 'cat /proc/cpuinfo | busybox grep -c ^processor' | head -n 1)"
 said=$(run --rm -m 256m "$root" sh -c 'busybox grep MemTotal /proc/meminfo' </dev/null | tr -dc 0-9)
 within "-m is its memory, in KiB" "${said:-0}" 150000 262144
+equal "a kernel that has no port for the agent: exit status" 125 \
+    "$(run --rm --append initcall_blacklist=virtio_console_init "$root" true 2>"$scratch/said"; echo $?)"
+contains "and what is missing" CONFIG_VIRTIO_CONSOLE "$(cat "$scratch/said")"
 equal "nothing is left after --rm" "" "$(left_over)"
 
 contains "a shell on the console gets piped input from its first byte" "sum 42" \
