@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "image/cpio.h"
+#include "machine/machine.h"
 
 /* 'quoted' for a POSIX shell. */
 static void quote(struct str *s, const char *text)
@@ -68,18 +69,30 @@ static const char outer_script[] =
     "[ -x " AGENT " ] || fail 'the guest files are from another version (make guest)'\n"
     "exec " AGENT " --root $root\n";
 
-/* The guest's root mounts what the user shares. */
+/* The guest's root mounts what the user shares: a file by way of a folder that holds it. */
 static void mount_shares(struct str *s, const struct guest_spec *spec)
 {
+    struct stat st;
+    if (spec->n_mounts)
+        str_printf(
+            s,
+            "share() {\n"
+            "    { [ -d \"$3\" ] || $b mkdir -p \"$3\"; } && $b mount -t virtiofs -o $2 $1 \"$3\"\n"
+            "}\n"
+            "share_file() {\n"
+            "    share $1 $2 /run/wirt/$1 &&\n"
+            "        { [ -e \"$3\" ] || $b mkdir -p \"${3%%/*}/\" && $b touch \"$3\"; } &&\n"
+            "        $b mount --bind /run/wirt/$1/" MACHINE_SHARE_FILE " \"$3\"\n"
+            "}\n");
     for (unsigned i = 0; i < spec->n_mounts; i++) {
         const struct guest_mount *m = &spec->mounts[i];
-        str_printf(s, "set -- ");
+        bool file = stat(m->source, &st) == 0 && S_ISREG(st.st_mode);
+        str_printf(s, "share%s " MACHINE_SHARE_TAG " %s ", file ? "_file" : "", i,
+                   m->readonly ? "ro" : "rw");
         quote(s, m->target);
-        str_printf(s,
-                   "\n{ [ -d \"$1\" ] || $b mkdir -p \"$1\"; } && "
-                   "$b mount -t virtiofs -o %s " MACHINE_SHARE_TAG " \"$1\" ||\n"
-                   "    { echo \"wirt: -v: nothing can be mounted at $1\"; exit 125; }\n",
-                   m->readonly ? "ro" : "rw", i);
+        str_printf(s, " || { echo \"wirt: -v: nothing can be mounted at \"");
+        quote(s, m->target);
+        str_printf(s, "; exit 125; }\n");
     }
 }
 

@@ -59,16 +59,17 @@ static int check_mounts(const struct guest_spec *s, struct error **err)
 {
     struct stat st;
     if (s->n_mounts && !boots_image(s))
-        return error_set(err, 0,
-                         "-v: a machine mounts folders only when it runs a root file system or a "
-                         "program");
+        return error_set(
+            err, 0,
+            "-v: a machine mounts folders and files only when it runs a root file system or a "
+            "program");
     if (s->n_mounts > MAX_MOUNTS)
         return error_set(err, 0, "-v: a machine has at most %u", MAX_MOUNTS);
     for (unsigned i = 0; i < s->n_mounts; i++) {
         if (stat(s->mounts[i].source, &st) < 0)
             return error_set(err, 0, "-v %s: %s", s->mounts[i].source, strerror(errno));
-        if (!S_ISDIR(st.st_mode))
-            return error_set(err, 0, "-v %s: must be a folder: a machine shares no single files",
+        if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+            return error_set(err, 0, "-v %s: must be a folder or a regular file",
                              s->mounts[i].source);
     }
     return 0;

@@ -12,7 +12,10 @@ struct machine_disk {
     bool readonly;
 };
 
-/* A folder that the guest mounts as virtiofs by its tag. */
+/* A folder that the guest mounts as virtiofs by its tag; or a regular file, which is then in it as
+ * MACHINE_SHARE_FILE. */
+#define MACHINE_SHARE_FILE "file"
+
 struct machine_share {
     const char *tag, *path; /* the tag: 1 to 36 bytes */
     bool readonly;

@@ -432,6 +432,58 @@ static void shares_that_are_refused(void **state)
     }
 }
 
+/* Of the folder that a single file is in, nothing else shows, and nothing changes. */
+static void a_single_file(void **state)
+{
+    struct fs_client *f = *state;
+    uint64_t fh;
+    char path[512];
+    snprintf(path, sizeof path, "%s/file", f->share);
+    struct machine_share share = {.tag = "tag", .path = path};
+    assert_int_equal(virtio_fs_create(f->rig.host, f->rig.slat, &share, 1, NULL), 0);
+    rig_start(&f->rig);
+    driver_probe(&f->d, &f->rig, 1);
+    driver_start(&f->d, UINT64_MAX, 2, 16);
+    assert_int_equal(init(f), 0);
+    assert_int_equal(get_attr(f, 1), 0);
+    uint64_t id = node(f, 1, MACHINE_SHARE_FILE);
+    assert_int_equal(open_node(f, FUSE_OPEN, id, O_RDWR, &fh), 0);
+    assert_int_equal(write_node(f, id, fh, 4, "CONT"), 0);
+    assert_true(holds(path_of(f, "share/file"), "CONTent"));
+    assert_int_equal(look_up(f, 1, "escape", NULL), ENOENT);
+    assert_int_equal(look_up(f, 1, "folder", NULL), ENOENT);
+    assert_int_equal(open_node(f, FUSE_OPENDIR, 1, O_RDONLY, &fh), EACCES);
+    assert_int_equal(open_node(f, FUSE_OPEN, 1, O_RDONLY, &fh), EACCES);
+    assert_int_equal(create(f, 1, "new", O_RDWR), EACCES);
+    static const struct {
+        uint32_t opcode;
+        size_t args;
+        const char *name, *more;
+    } cases[] = {
+        {FUSE_SYMLINK, 0, "new", "target"}, {FUSE_MKNOD, 16, "new", NULL},
+        {FUSE_MKDIR, 8, "new", NULL},       {FUSE_UNLINK, 0, "file", NULL},
+        {FUSE_RMDIR, 0, "folder", NULL},    {FUSE_RENAME, 8, "file", "new"},
+        {FUSE_RENAME2, 16, "file", "new"},  {FUSE_LINK, 8, "new", NULL},
+        {FUSE_SETATTR, 88, NULL, NULL},     {FUSE_GETXATTR, 8, "user.x", NULL},
+        {FUSE_LISTXATTR, 8, NULL, NULL},    {FUSE_REMOVEXATTR, 0, "user.x", NULL},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t args[11] = {cases[i].opcode == FUSE_LINK ? id : 1};
+        put(f, args, cases[i].args);
+        if (cases[i].name)
+            put_name(f, cases[i].name);
+        if (cases[i].more)
+            put_name(f, cases[i].more);
+        assert_int_equal(request(f, cases[i].opcode, 1), EACCES);
+    }
+    /* What replaces it is seen, if it is a file. */
+    assert_int_equal(unlink(path_of(f, "share/file")), 0);
+    assert_int_equal(symlink("../secret", path_of(f, "share/file")), 0);
+    assert_int_equal(look_up(f, 1, MACHINE_SHARE_FILE, NULL), ENOENT);
+    assert_int_equal(unlink(path_of(f, "share/file")), 0);
+    assert_int_equal(look_up(f, 1, MACHINE_SHARE_FILE, NULL), ENOENT);
+}
+
 int main(void)
 {
     log_init("test", LOG_ERROR);
@@ -453,6 +505,7 @@ int main(void)
         TEST(no_requests_at_all_break_the_device),
         TEST(special_files),
         TEST(readonly_share),
+        TEST(a_single_file),
         TEST(folders_are_listed_once_each),
         TEST(too_many_open_files),
         TEST(shares_that_are_refused),

@@ -71,6 +71,21 @@ said=$(ulimit -n 800 && run --cpus 2 --read-only -w /usr/lib/python3.13 "$root" 
     sums >/run/one & sums >/run/two; wait; cat /run/one /run/two')
 equal "more files than descriptors" "$wanted $wanted" "$(echo $said)"
 
-contains "-v with a file is refused" "must be a folder" "$(run -v "$scratch/hosts:/x" "$small" sh)"
+# Single files.
+echo "next to it" >"$scratch/secret"
+mkdir -p "$small/opt"
+echo "the guest's" >"$small/opt/there"
+said=$(run -v "$scratch/hosts:/opt/deep/er/new" -v "$scratch/hosts:/opt/there:ro" "$small" sh -c '
+    busybox cat /opt/there; echo more >>/opt/deep/er/new; busybox sleep 1.5; busybox cat /opt/there; echo x >/opt/there
+    for d in /run/wirt/share0 /run/wirt/share1; do
+        busybox ls $d; busybox cat $d/secret; echo x >$d/y; busybox rm -f $d/file; busybox chmod 777 $d
+    done')
+equal "-v with a file" "the host's the host's more" "$(grep "^the host's\|^more" <<<"$said" | xargs -d '\n')"
+equal "and a new one" "the host's more" "$(xargs -d '\n' <"$scratch/hosts")"
+equal "the folder that it is in stays closed" "" "$(grep 'next to it' <<<"$said")"
+equal "and unchanged" "next to it no 700" \
+    "$(cat "$scratch/secret") $([ -e "$scratch/y" ] && echo yes || echo no) $(stat -c %a "$scratch")"
+equal "under the root's own file" "the guest's" "$(cat "$small/opt/there")"
+contains "-v with a device is refused" "must be a folder or a regular file" "$(run -v "/dev/null:/x" "$small" sh)"
 contains "-v without a folder is refused" "No such file" "$(run -v "$scratch/nothing:/x" "$small" sh)"
 finish

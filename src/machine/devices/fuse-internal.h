@@ -45,6 +45,7 @@ struct fuse_handle {
 
 struct fuse_server {
     bool readonly;
+    char *only;   /* a single file is shared: the only name in the root; or NULL */
     bool root;    /* wirt is: files belong to the guest's users; else to its root */
     bool started; /* INIT was answered */
     int proc_fd;  /* /proc/self/fd */

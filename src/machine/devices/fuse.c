@@ -14,8 +14,10 @@
 
 #include <linux/securebits.h>
 
+#include "base/cleanup.h"
 #include "base/str.h"
 #include "machine/devices/fuse-internal.h"
+#include "machine/machine.h"
 
 #define HEADER_LEN (sizeof(struct fuse_in_header))
 #define REPLY_LEN  (sizeof(struct fuse_out_header))
@@ -185,6 +187,24 @@ static const struct operation *find_operation(uint32_t opcode)
     return opcode < sizeof operations / sizeof *operations ? &operations[opcode] : &unknown;
 }
 
+/* What a request may do to the root of a single file's share. */
+static int check_single(struct fuse_server *s, struct fuse_request *r, const struct operation *op)
+{
+    struct stat st;
+    if (op->fn == fuse_getattr || op->fn == fuse_statfs)
+        return 0;
+    if (op->fn != fuse_lookup)
+        return -EACCES;
+    int root = fuse_node_fd(s, r->node);
+    if (root < 0)
+        return root;
+    if (strcmp(r->text[0], MACHINE_SHARE_FILE) != 0 ||
+        fstatat(root, s->only, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        return -ENOENT;
+    r->text[0] = s->only;
+    return 0;
+}
+
 static int dispatch(struct fuse_server *s, struct fuse_request *r, const struct operation *op)
 {
     if (!op->fn)
@@ -198,6 +218,8 @@ static int dispatch(struct fuse_server *s, struct fuse_request *r, const struct 
         return -ESTALE;
     if ((op->flags & WRITES) && s->readonly)
         return -EROFS;
+    if (s->only && r->node && !r->node->parent && (rc = check_single(s, r, op)) < 0)
+        return rc;
     return op->fn(s, r);
 }
 
@@ -270,11 +292,31 @@ void fuse_server_reset(struct fuse_server *s)
     s->started = false;
 }
 
+/* Opens a share's root (O_PATH): the folder at path, or the one that the file is in, whose name is
+ * then in *only. A descriptor or -1 with errno. */
+static int open_root(const char *path, char **only)
+{
+    struct stat st;
+    AUTO_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -1;
+    if (!S_ISREG(st.st_mode))
+        return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FREE char *real = realpath(path, NULL);
+    if (!real)
+        return -1;
+    char *slash = strrchr(real, '/');
+    *only = xstrdup(slash + 1);
+    slash[slash == real] = '\0';
+    return open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 struct fuse_server *fuse_server_new(const char *path, bool readonly, unsigned max_fds,
                                     struct error **err)
 {
     struct stat st;
-    int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FREE char *only = NULL;
+    int root = open_root(path, &only);
     if (root < 0) {
         error_set(err, errno, "open");
         return NULL;
@@ -289,6 +331,7 @@ struct fuse_server *fuse_server_new(const char *path, bool readonly, unsigned ma
     }
     struct fuse_server *s = xcalloc(1, sizeof *s);
     s->readonly = readonly;
+    s->only = STEAL_PTR(only);
     s->root = geteuid() == 0;
     s->proc_fd = proc;
     s->max_fds = max_fds;
@@ -303,6 +346,7 @@ void fuse_server_free(struct fuse_server *s)
         return;
     fuse_nodes_free(s);
     close(s->proc_fd);
+    free(s->only);
     free(s->request);
     free(s);
 }

@@ -1,4 +1,5 @@
-/* A FUSE server that passes a folder of the host's through (the protocol: <linux/fuse.h>).
+/* A FUSE server that passes a folder of the host's, or a single file, through (the protocol:
+ * <linux/fuse.h>).
  *
  * The guest is hostile. Every length is checked against the descriptor chain; node ids and file
  * handles are looked up in tables; a name is one component and never "." or ".."; nothing is
@@ -15,8 +16,10 @@
 
 struct fuse_server;
 
-/* Serves the folder at path. max_fds: how many descriptors it may hold, open files included. NULL
- * with err. */
+/* Serves the folder at path; or the regular file at path, as MACHINE_SHARE_FILE in a root of which
+ * nothing else is known and nothing can be changed. The file is looked for by its name, so what
+ * replaces it on the host is seen. max_fds: how many descriptors it may hold, open files included.
+ * NULL with err. */
 struct fuse_server *fuse_server_new(const char *path, bool readonly, unsigned max_fds,
                                     struct error **err);
 void fuse_server_free(struct fuse_server *s);
