@@ -299,6 +299,28 @@ static void release_held(struct thread *t)
     }
 }
 
+uint64_t signal_held(const struct thread *t)
+{
+    uint64_t held = 0;
+    for (int i = 0; i < 2; i++)
+        if (t->held[i].si_signo)
+            held |= SIGNAL_BIT(t->held[i].si_signo);
+    return held;
+}
+
+bool signal_take_held(struct thread *t, uint64_t set, siginfo_t *out)
+{
+    for (int i = 0; i < 2; i++) {
+        int signo = t->held[i].si_signo;
+        if (!signo || !(set & SIGNAL_BIT(signo)))
+            continue;
+        *out = t->held[i];
+        t->held[i].si_signo = 0;
+        return true;
+    }
+    return false;
+}
+
 /* With everything blocked: a signal that came in before the mask changed, and that the new mask
  * blocks, goes back to the kernel's queue. */
 static void requeue_blocked(struct thread *t)

@@ -61,6 +61,37 @@ long sys_rt_sigsuspend(struct thread *t, const uint64_t a[6])
     return r;
 }
 
+long sys_rt_sigpending(struct thread *t, const uint64_t a[6])
+{
+    uint64_t set;
+    if (a[1] > sizeof set)
+        return -EINVAL;
+    long r = HOST_CALL(SYS_rt_sigpending, &set, sizeof set);
+    if (r)
+        return r;
+    set |= signal_held(t) & t->mask;
+    return guest_write(a[0], &set, a[1]) ? -EFAULT : 0;
+}
+
+long sys_rt_sigtimedwait(struct thread *t, const uint64_t a[6])
+{
+    uint64_t set;
+    siginfo_t info;
+    if (a[3] != sizeof set)
+        return -EINVAL;
+    if (guest_read(&set, a[0], sizeof set))
+        return -EFAULT;
+    long r = -EINTR;
+    if (!(signal_held(t) & set))
+        r = host_wait(t, SYS_rt_sigtimedwait, a[0], a[1], a[2], a[3], 0, 0);
+    if (r == -EINTR && !t->sig_pending && signal_take_held(t, set, &info)) {
+        if (a[1] && guest_write(a[1], &info, sizeof info))
+            return -EFAULT;
+        return info.si_signo;
+    }
+    return r;
+}
+
 long sys_rt_sigreturn(struct thread *t, const uint64_t a[6])
 {
     signal_return(t);

@@ -479,6 +479,36 @@ static void test_loop(void)
     CHECK("a signal ends a loop without a backward branch", count == 1);
 }
 
+/* SIGSEGV and SIGBUS that somebody sends, blocked: like any other signal. */
+static void test_sent_faults(void)
+{
+    static const int signals[] = {SIGSEGV, SIGBUS};
+    for (int i = 0; i < 2; i++) {
+        int s = signals[i];
+        sigset_t set, old, pending;
+        siginfo_t info = {0};
+        struct timespec none = {0};
+        sigemptyset(&set);
+        sigaddset(&set, s);
+        sigprocmask(SIG_BLOCK, &set, &old);
+        CHECK("nothing is pending", sigpending(&pending) == 0 && !sigismember(&pending, s));
+        kill(getpid(), s);
+        CHECK("a sent fault is pending", sigpending(&pending) == 0 && sigismember(&pending, s));
+        CHECK("and waited for", sigtimedwait(&set, &info, &none) == s && info.si_code == SI_USER &&
+                                    info.si_pid == getpid());
+        CHECK("and gone", sigpending(&pending) == 0 && !sigismember(&pending, s) &&
+                              sigtimedwait(&set, &info, &none) == -1 && errno == EAGAIN);
+        if (fork() == 0) {
+            usleep(100000);
+            kill(getppid(), s);
+            _exit(0);
+        }
+        CHECK("one that comes while it is waited for", sigwaitinfo(&set, &info) == s);
+        wait(NULL);
+        sigprocmask(SIG_SETMASK, &old, NULL);
+    }
+}
+
 int main(void)
 {
     test_basic();
@@ -494,5 +524,6 @@ int main(void)
     test_timer();
     test_thread_signal();
     test_loop();
+    test_sent_faults();
     return check_failed;
 }
