@@ -59,8 +59,8 @@ int frame_push(struct thread *t, const siginfo_t *info, const struct guest_sigac
 int frame_pop(struct thread *t, uint64_t *mask);
 bool on_altstack(const struct thread *t, uint64_t sp);
 
-/* SIGSEGV and SIGBUS that were sent while the guest blocks them, which the host never does: a mask of
- * them; takes one that is in set, if there is any. */
+/* SIGSEGV and SIGBUS that were sent while the guest blocks them, which the host never does: a mask
+ * of them; takes one that is in set, if there is any. */
 uint64_t signal_held(const struct thread *t);
 bool signal_take_held(struct thread *t, uint64_t set, siginfo_t *out);
 
