@@ -226,7 +226,9 @@ def surroundings(a):
     w = s.out.split()
     check("no descriptor leaks into it", w[:1] == [b"4"], s)  # 0, 1, 2 and ls's own
     check("it is in a session and process group of its own", len(w) > 3 and w[1] == w[2] == w[3], s)
-    check("its signals are all as they are by default", w[5:8:2] == [b"0" * 16] * 2, s)
+    # 32 and 33 are libc's own: who started this test may have left them ignored.
+    signals = [int(x, 16) & ~(3 << 31) for x in w[5:8:2]]
+    check("its signals are all as they are by default", signals == [0, 0], s)
     check("it has no protection from running out of memory", w[8:] == [b"0"], s)
     if not ROOT:
         skip("users", "that takes root")

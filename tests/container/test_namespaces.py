@@ -264,6 +264,7 @@ def test_root_of_a_user_namespace():
 
 def test_no_namespace():
     """without any namespace the container shares all of the caller's, in a root of its own"""
+    root_only("mount what belongs to the host's namespaces")
     for kinds in ((), ("pid", "uts", "ipc", "network", "cgroup")):
         b = Bundle(["/bin/sleep", "100"])
         b.linux["namespaces"] = [{"type": k} for k in kinds]

@@ -76,7 +76,7 @@ test_background() {
     local id
     id=$(run -d --name back "$root" sh -c 'echo started; echo oops >&2; while :; do sleep 0.1; done')
     check "$wall: -d prints an id" grep -qE '^[0-9a-f]{16}$' <<<"$id"
-    wait_for 10 logged back started && ok "$wall: logs" || not_ok "$wall: logs" "$(wirt logs back)"
+    wait_for 60 logged back started && ok "$wall: logs" || not_ok "$wall: logs" "$(wirt logs back)"
     equal "$wall: logs: standard error apart" "oops" "$(wirt logs back 2>&1 >/dev/null)"
     contains "$wall: ps" back "$(wirt ps)"
     # The root's path is longer than its column.
@@ -124,7 +124,7 @@ test_exec() {
 test_pause() {
     local before after
     run -d --name ticks "$root" sh -c 'while :; do echo tick; sleep 0.05; done' >/dev/null
-    wait_for 10 logged ticks tick
+    wait_for 60 logged ticks tick
     check "$wall: pause" wirt pause ticks
     wirt pause ticks 2>/dev/null
     equal "$wall: pause twice" 1 $?
@@ -149,14 +149,14 @@ test_descriptors() {
     exec 8> >(cat >"$scratch/eight"; echo end >>"$scratch/eight")
     run -d --name open "$root" sh -c 'while :; do sleep 0.1; done' >/dev/null
     exec 8>&-
-    check "$wall: a guest in the background holds nothing open" wait_for 5 grep -q end "$scratch/eight"
+    check "$wall: a guest in the background holds nothing open" wait_for 20 grep -q end "$scratch/eight"
     wirt rm -f open >/dev/null
 }
 
 test_stubborn() {
     local start=$SECONDS
     run -d --name mule "$root" sh -c 'trap "" TERM INT HUP; echo deaf; while :; do :; done' >/dev/null
-    wait_for 10 logged mule deaf
+    wait_for 60 logged mule deaf
     wirt kill -s TERM mule >/dev/null
     sleep 0.3
     check "$wall: a guest that ignores TERM lives on" running mule
@@ -165,7 +165,7 @@ test_stubborn() {
     within "$wall: in time" $((SECONDS - start)) 1 15
     wirt rm mule >/dev/null
     run -d --name handler "$root" sh -c 'trap "exit 33" TERM; echo ready; while :; do sleep 0.1; done' >/dev/null
-    wait_for 10 logged handler ready
+    wait_for 60 logged handler ready
     wirt stop handler >/dev/null
     equal "$wall: a TERM handler's exit status" 33 "$(status_of handler)"
     wirt rm handler >/dev/null
@@ -176,7 +176,7 @@ test_signals() {
     "$wirt_binary" --root "$scratch/state" run "${as[@]}" --name fore "$root" sh -c 'trap "echo got; exit 44" USR1; echo ready; while :; do sleep 0.1; done' \
         >"$scratch/fore" &
     local pid=$!
-    wait_for 10 grep -q ready "$scratch/fore"
+    wait_for 60 grep -q ready "$scratch/fore"
     kill -USR1 $pid
     wait $pid
     equal "$wall: signals are passed on" 44 $?
@@ -186,7 +186,7 @@ test_signals() {
 test_attach() {
     run -d -i --name pipe "$root" cat >/dev/null
     equal "$wall: attach with input" "through" "$(echo through | timeout 10 "$wirt_binary" --root "$scratch/state" attach pipe)"
-    check "$wall: and its end ended the guest" wait_for 5 ended pipe
+    check "$wall: and its end ended the guest" wait_for 20 ended pipe
     wirt rm pipe >/dev/null
 }
 
