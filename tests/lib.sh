@@ -2,6 +2,7 @@
 # Each test has a folder of its own ($scratch), a state folder of its own, and leaves no guest behind.
 # shellcheck shell=bash
 
+PATH=$PATH:/usr/sbin:/sbin # an ordinary user has them, but does not look there
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$(realpath "${WIRT_BUILD:-$source_dir/build}")
 guest=$build/guest
