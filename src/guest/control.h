@@ -14,6 +14,8 @@
  *   stats                                     cpu_us, memory, memory_max, pids, machine
  *   machine   request: object                 answer: the machine's (machine/control.h)
  *   attach    stdin: bool                     then frames, both ways
+ *   exec      command, env: lists; workdir,   then frames, both ways: in a machine with an agent
+ *             user; tty: bool; rows, columns
  *
  * A frame is a type byte, a little-endian 32-bit length of at most FRAME_MAX, and that many bytes.
  */

@@ -81,7 +81,7 @@ static void mount_shares(struct str *s, const struct guest_spec *spec)
             "}\n"
             "share_file() {\n"
             "    share $1 $2 /run/wirt/$1 &&\n"
-            "        { [ -e \"$3\" ] || $b mkdir -p \"${3%%/*}/\" && $b touch \"$3\"; } &&\n"
+            "        { [ -e \"$3\" ] || { $b mkdir -p \"${3%%/*}/\" && $b touch \"$3\"; }; } &&\n"
             "        $b mount --bind /run/wirt/$1/" MACHINE_SHARE_FILE " \"$3\"\n"
             "}\n");
     for (unsigned i = 0; i < spec->n_mounts; i++) {

@@ -86,6 +86,8 @@ equal "the folder that it is in stays closed" "" "$(grep 'next to it' <<<"$said"
 equal "and unchanged" "next to it no 700" \
     "$(cat "$scratch/secret") $([ -e "$scratch/y" ] && echo yes || echo no) $(stat -c %a "$scratch")"
 equal "under the root's own file" "the guest's" "$(cat "$small/opt/there")"
+equal "-v with a file, in a read-only root" "the host's" \
+    "$(run --read-only -v "$scratch/hosts:/opt/there" "$small" busybox head -n 1 /opt/there)"
 contains "-v with a device is refused" "must be a folder or a regular file" "$(run -v "/dev/null:/x" "$small" sh)"
 contains "-v without a folder is refused" "No such file" "$(run -v "$scratch/nothing:/x" "$small" sh)"
 finish
