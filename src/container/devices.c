@@ -184,6 +184,18 @@ static bool bound_dev(const struct config *c)
     return false;
 }
 
+/* Whether the config says what is at a default device's place: as a device, or as a mount. */
+static bool is_given(const struct config *c, const char *path)
+{
+    for (size_t i = 0; i < c->devices_len; i++)
+        if (!strcmp(c->devices[i].path, path))
+            return true;
+    for (size_t i = 0; i < c->mounts_len; i++)
+        if (!strcmp(c->mounts[i].destination, path))
+            return true;
+    return false;
+}
+
 int devices_create(struct mount_context *m, struct error **err)
 {
     if (bound_dev(m->config))
@@ -198,13 +210,9 @@ int devices_create(struct mount_context *m, struct error **err)
         if (r < 0)
             error_prefix(err, "linux.devices[%zu]", i);
     }
-    for (size_t i = 0; r == 0 && i < DEFAULTS; i++) {
-        bool given = false;
-        for (size_t j = 0; j < m->config->devices_len; j++)
-            given |= !strcmp(m->config->devices[j].path, defaults[i].path);
-        if (!given)
+    for (size_t i = 0; r == 0 && i < DEFAULTS; i++)
+        if (!is_given(m->config, defaults[i].path))
             r = create(m, dev, &defaults[i], -1, err);
-    }
     umask(old);
     return r < 0 ? r : make_links(m, dev, err);
 }

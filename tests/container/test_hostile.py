@@ -296,6 +296,19 @@ def test_dev_links():
     equal(sorted(os.listdir("/dev")), before)
 
 
+def test_mount_on_default_device():
+    """a mount may stand in the place of a default device, as /dev/urandom in that of /dev/random"""
+    for user_namespace in (False,) if ROOTLESS else (False, True):
+        b = Bundle(["/bin/stat", "-c", "%t,%T", "/dev/random", "/dev/full"])
+        b.config["mounts"] += [{"destination": "/dev/random", "type": "bind",
+                                "source": "/dev/urandom", "options": ["bind"]},
+                               {"destination": "/dev/full", "type": "bind",
+                                "source": "/dev/null", "options": ["bind"]}]
+        if user_namespace:
+            b.user_namespace()
+        equal(b.output().split(), ["1,9", "1,3"])
+
+
 def test_devices_in_image():
     """a file in the way of a default device is an error"""
     root_only("make devices: a user namespace binds the host's over what is there")
