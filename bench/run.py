@@ -252,10 +252,10 @@ HIDE = ("for m in $(awk '$3 == \"cgroup2\" && $2 != \"/sys/fs/cgroup\" { print $
 
 
 def container(options):
-    table = Table("container, run of /bin/true: milliseconds", ["crun", "wirt"], ["crun : wirt"])
     if os.geteuid() != 0:
-        table.failed("run", "needs root")
-        return table
+        print("\n## container: left out, the default spec of both runtimes needs root")
+        return None
+    table = Table("container, run of /bin/true: milliseconds", ["crun", "wirt"], ["crun : wirt"])
     with tempfile.TemporaryDirectory() as scratch:
         crun = shutil.which("crun")
         subprocess.run([crun, "spec"], cwd=scratch, check=True)
@@ -330,7 +330,9 @@ def main():
         options.rounds = 1
     tables = {}
     for name in options.sections or list(sections):
-        tables[name] = sections[name](options)
+        table = sections[name](options)
+        if table:
+            tables[name] = table
     if "kernels" in tables:
         plot(tables["kernels"], options.plots, "kernels.svg", [1, 0],
              "times the CPU time of native code", ["qemu-riscv64", "wirt"])
