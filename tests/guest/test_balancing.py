@@ -14,7 +14,7 @@ import time
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("WIRT_BUILD", SOURCE / "build")).resolve()
 MIB = 1 << 20
-LIMIT, SIZE = 1000 * MIB, 640 * MIB
+LIMIT, SIZE = 1000 * MIB, 592 * MIB
 if os.environ.get("WIRT_SANITIZED"):
     LIMIT += 120 * MIB  # what AddressSanitizer keeps for itself, of both
 failures = 0
