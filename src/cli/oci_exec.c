@@ -19,11 +19,12 @@ enum {
     OPT_APPARMOR,
     OPT_LABEL,
     OPT_IGNORED,
+    OPT_IGNORE_PAUSED,
 };
 
 struct lists {
-    const char **env, **caps;
-    size_t env_len, caps_len;
+    const char **env, **caps, **gids;
+    size_t env_len, caps_len, gids_len;
     const char *process_file;
 };
 
@@ -51,11 +52,13 @@ static int parse(int argc, char **argv, struct exec_options *o, struct lists *l)
         {"no-new-privs", no_argument, NULL, OPT_NNP},
         {"apparmor", required_argument, NULL, OPT_APPARMOR},
         {"process-label", required_argument, NULL, OPT_LABEL},
+        {"additional-gids", required_argument, NULL, 'g'},
+        {"ignore-paused", no_argument, NULL, OPT_IGNORE_PAUSED},
         {"no-subreaper", no_argument, NULL, OPT_IGNORED},
         {0},
     };
     int c;
-    while ((c = getopt_long(argc, argv, "+:p:dtu:e:c:", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "+:p:dtu:e:c:g:", options, NULL)) != -1) {
         switch (c) {
         case 'p': l->process_file = optarg; break;
         case 'd': o->detach = true; break;
@@ -63,6 +66,8 @@ static int parse(int argc, char **argv, struct exec_options *o, struct lists *l)
         case 'u': o->user = optarg; break;
         case 'e': append(&l->env, &l->env_len, optarg); break;
         case 'c': append(&l->caps, &l->caps_len, optarg); break;
+        case 'g': append(&l->gids, &l->gids_len, optarg); break;
+        case OPT_IGNORE_PAUSED: o->ignore_paused = true; break;
         case OPT_CWD: o->cwd = optarg; break;
         case OPT_CGROUP: o->cgroup = optarg; break;
         case OPT_CONSOLE: o->console_socket = optarg; break;
@@ -109,6 +114,7 @@ static int execute(const struct oci_globals *g, int argc, char **argv, struct ex
     o->args = (const char *const *)argv + optind + 1;
     o->env = l->env;
     o->caps = l->caps;
+    o->gids = l->gids;
     /* As docker and podman have it: what kept the command from running is told apart by status. */
     if (container_exec(id, o, &status, &err) == 0)
         return status;
@@ -124,6 +130,7 @@ int oci_exec(const struct oci_globals *g, int argc, char **argv)
     int status = execute(g, argc, argv, &o, &l);
     free(l.env);
     free(l.caps);
+    free(l.gids);
     json_object_put(o.process);
     return status;
 }

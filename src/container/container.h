@@ -70,12 +70,14 @@ struct exec_options {
     const char *const *args;     /* NULL-terminated */
     const char *const *env;      /* more variables; NULL-terminated; or NULL */
     const char *const *caps;     /* more capabilities, by name; NULL-terminated; or NULL */
+    const char *const *gids;     /* more groups, by number; NULL-terminated; or NULL */
     const char *cwd, *user;      /* user: UID[:GID] */
     const char *apparmor, *selinux;
     const char *pid_file, *console_socket, *cgroup; /* cgroup: below the container's */
     int console_fd_out;                             /* as in container_options */
     int preserve_fds;
     bool tty, detach, no_new_privileges;
+    bool ignore_paused; /* wait until the container is resumed; else it is refused while paused */
 };
 int container_exec(const char *id, const struct exec_options *o, int *status, struct error **err);
 

@@ -81,6 +81,26 @@ static int set_user(struct json_object *process, const char *spec, struct error 
     return 0;
 }
 
+static int add_groups(struct json_object *process, const char *const *gids, struct error **err)
+{
+    struct json_object *user, *list;
+    if (!json_object_object_get_ex(process, "user", &user)) {
+        user = json_object_new_object();
+        json_object_object_add(process, "user", user);
+    }
+    if (!json_object_object_get_ex(user, "additionalGids", &list)) {
+        list = json_object_new_array();
+        json_object_object_add(user, "additionalGids", list);
+    }
+    for (size_t i = 0; gids[i]; i++) {
+        uint64_t gid;
+        if (parse_u64(gids[i], "--additional-gids", &gid, err) < 0)
+            return -1;
+        json_object_array_add(list, json_object_new_uint64(gid));
+    }
+    return 0;
+}
+
 static int add_caps(struct json_object *process, const char *const *caps, struct error **err)
 {
     for (size_t i = 0; caps[i]; i++)
@@ -147,7 +167,9 @@ static int merge(struct entering *e, struct error **err)
         json_object_object_add(e->json, "apparmorProfile", json_object_new_string(o->apparmor));
     if (o->selinux)
         json_object_object_add(e->json, "selinuxLabel", json_object_new_string(o->selinux));
-    return o->user ? set_user(e->json, o->user, err) : 0;
+    if (o->user && set_user(e->json, o->user, err) < 0)
+        return -1;
+    return o->gids ? add_groups(e->json, o->gids, err) : 0;
 }
 
 static int load_config(struct entering *e, struct error **err)
@@ -180,7 +202,8 @@ static int prepare(struct entering *e, const char *id, struct error **err)
     if (!e->state)
         return -1;
     enum status status = state_status(e->state);
-    if (status != STATUS_RUNNING && status != STATUS_CREATED)
+    if (status != STATUS_RUNNING && status != STATUS_CREATED &&
+        !(status == STATUS_PAUSED && e->o->ignore_paused))
         return error_set(err, 0, "container %s is %s", id, status_name(status));
     e->pidfd = (int)syscall(SYS_pidfd_open, e->state->pid, 0);
     if (e->pidfd < 0 || process_start_time(e->state->pid) != e->state->start_time)

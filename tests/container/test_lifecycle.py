@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from bundle import BASE, SIZE, OCI, ROOT, Bundle, check, contains, equal, main, need_rights
+from bundle import BASE, SIZE, OCI, ROOT, Bundle, Skip, check, contains, equal, main, need_rights
 
 need_rights("container/lifecycle")
 
@@ -217,12 +217,35 @@ def test_exec():
     out = b.oci("exec", b.id, "cat", "/proc/self/cgroup")[1]
     check(all(line.endswith(":/") for line in out.split()), out)
     equal(b.oci("exec", "--cap", "CAP_SYS_ADMIN", b.id, "mount", "-t", "tmpfs", "x", "/tmp")[0], 0)
+    equal(b.oci("exec", "--user", "7", "-g", "11", "--additional-gids", "12", b.id, "id", "-G")[1],
+          "0 11 12\n")
+    equal(b.oci("exec", "-g", "x", b.id, "true")[0], 255)
     r = b.oci("exec", b.id, "nothing")
     equal(r[0], 127)
     contains(r[2], "nothing is not found in PATH")
     equal(b.oci("exec", b.id, "sh", "-c", "kill -9 $$")[0], 137)
     r = b.oci("exec", "--cap", "CAP_X", b.id, "true")
     check(r[0] != 0 and "CAP_X" in r[2], r)
+    b.delete()
+
+
+def test_exec_paused():
+    """exec is refused in a paused container, or waits for it to be resumed"""
+    b = running()
+    b.create()
+    b.start()
+    if b.oci("pause", b.id)[0] != 0:
+        b.delete()
+        raise Skip("the host has no freezer")
+    status, _, err = b.oci("exec", b.id, "true")
+    equal(status, 255)
+    contains(err, "is paused")
+    p = subprocess.Popen([OCI, "--root", ROOT, "exec", "--ignore-paused", b.id, "echo", "resumed"],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    time.sleep(0.3)
+    check(p.poll() is None, "it did not wait")
+    equal(b.oci("resume", b.id)[0], 0)
+    equal((p.communicate(timeout=20)[0], p.returncode), (b"resumed\n", 0))
     b.delete()
 
 
