@@ -70,7 +70,7 @@ static void print_help(FILE *f)
                "  --log-format text|json   how (default text)\n"
                "  --debug                  say more\n"
                "  --cgroup-manager NAME    cgroupfs (default) or disabled\n"
-               "  --systemd-cgroup         refused: systemd is not spoken to\n"
+               "  --systemd-cgroup         refused by create and run: systemd is not spoken to\n"
                "  --rootless VALUE         accepted; found out by itself\n"
                "  --help, --version\n");
 }
