@@ -36,7 +36,8 @@ static void print_help(FILE *f)
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         fprintf(f, "  %-10s %s\n", verbs[i].name, verbs[i].help);
     fprintf(f, "\noptions:\n"
-               "  --root DIR   state folder (default: /run/wirt; for others than root $XDG_RUNTIME_DIR/wirt)\n"
+               "  --root DIR   state folder (default: /run/wirt; for others than root "
+               "$XDG_RUNTIME_DIR/wirt)\n"
                "  --debug      say more\n"
                "  --version    print the version\n"
                "  --help       this; `wirt VERB --help` for a verb\n");
