@@ -1,5 +1,6 @@
 /* An arbitrary file as a riscv64 program: loaded into a child process, never run. The child must
  * end by itself: with the program loaded or with a reason why not. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -38,8 +39,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pid_t pid = fork();
     if (pid == 0)
         load(path);
+    if (pid < 0)
+        abort();
     int status;
-    if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
+    pid_t ended;
+    do /* libFuzzer's own alarm interrupts */
+        ended = waitpid(pid, &status, 0);
+    while (ended < 0 && errno == EINTR);
+    if (ended < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
         abort();
     close(fd);
     return 0;
