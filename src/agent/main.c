@@ -19,10 +19,10 @@
 #include "base/io.h"
 
 #define SESSIONS 64
-#define OUTPUT_MAX                                                                             \
-    (64u << 10)              /* bytes that wait for the port before commands' output waits too \
-                              */
-#define QUEUE_MAX (1u << 20) /* and before the host's frames do */
+
+/* Bytes that wait for the port before commands' output waits too, and before the host's frames. */
+#define OUTPUT_MAX (64u << 10)
+#define QUEUE_MAX  (1u << 20)
 
 #define HELLO_MS     1000
 #define CLOSED_MS    100  /* how often we look whether somebody has taken the other end */

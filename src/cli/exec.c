@@ -17,9 +17,8 @@ static const struct cli_option options[] = {
 };
 static const struct cli_usage usage = {
     "exec [OPTIONS] GUEST COMMAND [ARG ...]",
-    "Runs a command in a running guest, in its root file system. In a machine it is an agent that\n"
-    "runs it: one of wirt's guest files, which is there when the machine runs an image, a "
-    "program,\n"
+    "Runs a command in a running guest, in its root file system. In a machine an agent runs it,\n"
+    "one of wirt's guest files: it is there when the machine runs a root file system, a program,\n"
     "or the guest files' own initramfs or disk.",
     options,
 };

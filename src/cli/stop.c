@@ -9,9 +9,8 @@ static const struct cli_option options[] = {
 };
 static const struct cli_usage usage = {
     "stop [OPTIONS] GUEST...",
-    "Asks guests to end, and kills them when they do not: the command gets SIGTERM; a machine "
-    "that\n"
-    "runs a system of its own powers off, if an agent is in it, else it is ended at once.",
+    "Asks guests to end, and kills them when they do not. The command gets SIGTERM; a machine\n"
+    "with a system of its own powers off, if an agent is in it, else it is ended at once.",
     options,
 };
 

@@ -181,7 +181,6 @@ int exec_start(struct client *c, json_object *request, struct error **err)
 void exec_frame(struct client *c, enum frame_type type, const char *p, size_t len)
 {
     struct exec *e = c->exec;
-    const unsigned char *u = (const unsigned char *)p;
     switch (type) {
     case FRAME_STDIN:
         if (!e->ended && !e->input_end)
@@ -189,18 +188,14 @@ void exec_frame(struct client *c, enum frame_type type, const char *p, size_t le
         break;
     case FRAME_EOF: e->input_end |= !e->x.tty; break;
     case FRAME_RESIZE:
-        if (len != 4)
-            break;
-        e->size = (struct winsize){.ws_row = (unsigned short)(u[0] | u[1] << 8),
-                                   .ws_col = (unsigned short)(u[2] | u[3] << 8)};
-        if (e->session)
+        if (monitor_frame_size(p, len, &e->size) && e->session)
             agent_session_resize(e->session, e->size.ws_row, e->size.ws_col);
         break;
     case FRAME_SIGNAL:
         if (len == 1 && e->session)
-            agent_session_signal(e->session, u[0]);
+            agent_session_signal(e->session, (unsigned char)p[0]);
         else if (len == 1 && !e->ended)
-            exec_end(e, 128 + u[0]); /* it has not begun */
+            exec_end(e, 128 + (unsigned char)p[0]); /* it has not begun */
         break;
     default: c->gone = true; /* frames that only go the other way */
     }

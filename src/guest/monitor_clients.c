@@ -250,10 +250,18 @@ static void client_request(struct client *c, const char *line, size_t len)
 
 /* ---- frames ---- */
 
-static void resize_terminal(struct monitor *m, const unsigned char *p)
+bool monitor_frame_size(const char *p, size_t len, struct winsize *size)
 {
-    m->size = (struct winsize){.ws_row = (unsigned short)(p[0] | p[1] << 8),
-                               .ws_col = (unsigned short)(p[2] | p[3] << 8)};
+    const unsigned char *u = (const unsigned char *)p;
+    if (len != 4)
+        return false;
+    *size = (struct winsize){.ws_row = (unsigned short)(u[0] | u[1] << 8),
+                             .ws_col = (unsigned short)(u[2] | u[3] << 8)};
+    return true;
+}
+
+static void resize_terminal(struct monitor *m)
+{
     if (m->w.main)
         agent_session_resize(m->w.main, m->size.ws_row, m->size.ws_col);
     else if (m->w.terminal >= 0 && ioctl(m->w.terminal, TIOCSWINSZ, &m->size) < 0)
@@ -278,8 +286,8 @@ static void client_frame(struct client *c, enum frame_type type, const char *p, 
             monitor_input_eof(m);
         break;
     case FRAME_RESIZE:
-        if (len == 4)
-            resize_terminal(m, (const unsigned char *)p);
+        if (monitor_frame_size(p, len, &m->size))
+            resize_terminal(m);
         break;
     case FRAME_SIGNAL:
         if (len == 1 && !m->ended && m->wall->signal(m->g, &m->w, (unsigned char)p[0], &err) < 0)

@@ -93,6 +93,8 @@ void monitor_clients_free(struct monitor *m);
 void monitor_client_update(struct client *c);
 /* Looks at what it sent and there was no room for. */
 void monitor_client_resume(struct client *c);
+/* A terminal's size out of FRAME_RESIZE; false: it is none. */
+bool monitor_frame_size(const char *p, size_t len, struct winsize *size);
 
 /* Speaks with the agent in a machine, if it is a machine. */
 int monitor_agent_start(struct monitor *m, struct error **err);

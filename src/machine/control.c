@@ -188,9 +188,7 @@ static json_object *serve(struct control *c, json_object *request)
         machine_request_end(c->m, MACHINE_STOPPED, 128 + 15);
         return answer_ok();
     }
-    if (!strcmp(name, "powerdown"))
-        return answer_error("powerdown: the board has no power button; use stop");
-    return answer_error("unknown \"op\": use stats, pause, resume, balloon, stop or powerdown");
+    return answer_error("unknown \"op\": use stats, pause, resume, balloon or stop");
 }
 
 static void handle_line(struct control *c, const char *line)

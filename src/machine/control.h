@@ -4,8 +4,7 @@
  *   {"op": "stats"}                      counters, see control.c
  *   {"op": "pause"}, {"op": "resume"}    all harts stop at once; time goes on
  *   {"op": "balloon", "bytes": N}        what the guest is to be left with, of its memory
- *   {"op": "stop"}                       ends the machine, whatever the guest does
- *   {"op": "powerdown"}                  asks the guest to shut down */
+ *   {"op": "stop"}                       ends the machine, whatever the guest does */
 #ifndef WIRT_MACHINE_CONTROL_H
 #define WIRT_MACHINE_CONTROL_H
 
