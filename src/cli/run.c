@@ -57,7 +57,7 @@ static const struct cli_option options[] = {
     {"kernel", 0, "FILE", OPT_KERNEL, "machine: kernel (default: the guest files' vmlinux)"},
     {"initrd", 0, "FILE", OPT_INITRD, "machine: initial RAM disk"},
     {"append", 0, "TEXT", OPT_APPEND, "machine: more for the kernel's command line"},
-    {"disk", 0, "FILE[,ro]", OPT_DISK, "machine: a disk (/dev/vda, /dev/vdb, ...)"},
+    {"disk", 0, "FILE[,ro][,format=raw]", OPT_DISK, "machine: a raw disk (/dev/vda, ...)"},
     {"firmware", 0, "FILE", OPT_FIRMWARE, "machine: M-mode firmware instead of the built-in SBI"},
     {"interpret", 0, NULL, OPT_INTERPRET, "interpret instead of translating"},
     {"trace", 0, "FILE", OPT_TRACE, "write what is translated and run to a file"},
@@ -169,13 +169,19 @@ static int parse_disk(struct guest_spec *s, const char *arg, struct error **err)
 {
     AUTO_FREE char *path = xstrdup(arg);
     struct guest_disk d = {0};
-    char *comma = strrchr(path, ',');
-    if (comma && (!strcmp(comma, ",ro") || !strcmp(comma, ",rw"))) {
-        d.readonly = comma[2] == 'o' && comma[1] == 'r';
-        *comma = '\0';
+    /* A comma may also be part of the name. */
+    for (char *comma; (comma = strrchr(path, ',')); *comma = '\0') {
+        if (!strcmp(comma, ",ro"))
+            d.readonly = true;
+        else if (!strcmp(comma, ",format=raw"))
+            d.raw = true;
+        else if (str_starts(comma, ",format="))
+            return error_set(err, 0, "--disk %s: the format must be raw", arg);
+        else if (strcmp(comma, ",rw") != 0)
+            break;
     }
     if (!*path)
-        return error_set(err, 0, "--disk %s: must be FILE or FILE,ro", arg);
+        return error_set(err, 0, "--disk %s: must be FILE[,ro][,format=raw]", arg);
     d.path = absolute(path);
     s->disks = xrealloc(s->disks, (s->n_disks + 1) * sizeof *s->disks);
     s->disks[s->n_disks++] = d;

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "guest/json.h"
+#include "machine/control.h"
 #include "machine/machine.h"
 
 #define EXIT_WIRT  125
@@ -66,16 +67,24 @@ static unsigned forwards_from_json(json_object *a, struct machine_forward *out)
     return n;
 }
 
+/* Why the machine does not run: to who listens on its control socket, else to a person. */
+static int fail(int control, const char *why)
+{
+    if (control >= 0)
+        control_refuse(control, why);
+    else
+        log_error("%s", why);
+    return EXIT_WIRT;
+}
+
 static int run(json_object *o, int control, int agent)
 {
     struct machine_disk disks[MAX_LIST];
     struct machine_share shares[MAX_LIST];
     struct machine_forward forwards[MAX_LIST];
     int64_t memory = json_get_int(o, "memory", 0), harts = json_get_int(o, "harts", 0);
-    if (memory <= 0 || harts <= 0 || harts > UINT32_MAX) {
-        log_error("memory and harts must be given, more than 0");
-        return EXIT_WIRT;
-    }
+    if (memory <= 0 || harts <= 0 || harts > UINT32_MAX)
+        return fail(control, "memory and harts must be given, more than 0");
     struct machine_config c = {
         .kernel = json_get_str(o, "kernel", NULL),
         .initrd = json_get_str(o, "initrd", NULL),
@@ -102,10 +111,8 @@ static int run(json_object *o, int control, int agent)
     };
     struct machine_result result;
     ERROR_CLEANUP err = NULL;
-    if (machine_run(&c, &result, &err) < 0) {
-        log_error("%s", error_text(err));
-        return EXIT_WIRT;
-    }
+    if (machine_run(&c, &result, &err) < 0)
+        return fail(result.started ? -1 : control, error_text(err));
     return result.status;
 }
 
@@ -152,8 +159,8 @@ int main(int argc, char **argv)
     }
     AUTO_JSON *o = json_read_file_at(AT_FDCWD, config, MAX_CONFIG, &err);
     if (!o) {
-        log_error("--config: %s", error_text(err));
-        return EXIT_WIRT;
+        error_prefix(&err, "--config");
+        return fail(control, error_text(err));
     }
     return run(o, control, agent);
 }

@@ -91,6 +91,7 @@ json_object *spec_to_json(const struct guest_spec *s)
         json_object *d = json_object_new_object();
         json_put_str(d, "path", s->disks[i].path);
         json_put_bool(d, "readonly", s->disks[i].readonly);
+        json_put_str(d, "format", s->disks[i].raw ? "raw" : NULL);
         json_object_array_add(a, d);
     }
     json_object_object_add(o, "disks", a);
@@ -143,8 +144,12 @@ static int disks_from_json(struct guest_spec *s, json_object *a, struct error **
         struct guest_disk *g = &s->disks[s->n_disks++];
         g->path = json_get_dup(d, "path");
         g->readonly = json_get_bool(d, "readonly", false);
+        const char *format = json_get_str(d, "format", NULL);
+        g->raw = format != NULL;
         if (!g->path)
             return error_set(err, 0, "disks[%zu]: no path", i);
+        if (format && strcmp(format, "raw") != 0)
+            return error_set(err, 0, "disks[%zu]: format %s: must be raw", i, format);
     }
     return 0;
 }

@@ -44,6 +44,7 @@ struct guest_port {
 struct guest_disk {
     char *path;
     bool readonly;
+    bool raw; /* its bytes are the disk, whatever they look like */
 };
 
 struct guest_spec {

@@ -18,12 +18,16 @@
 #include "guest/control.h"
 #include "guest/machine_image.h"
 #include "guest/spawn.h"
+#include "image/disk.h"
 #include "image/rootfs.h"
 
 #define DEFAULT_MEMORY (1024ull << 20)
 #define MEMORY_UNIT    (2ull << 20)
 #define MAX_HARTS      64u
 #define MAX_MOUNTS     16u
+
+/* How long a machine may take to be there: its kernel is read from wherever it lies. */
+#define START_MS 60000
 
 static int check_files(const struct guest_spec *s, struct error **err)
 {
@@ -45,6 +49,8 @@ static int check_files(const struct guest_spec *s, struct error **err)
         if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
             return error_set(err, 0, "--disk %s: must be a file or a block device",
                              s->disks[i].path);
+        if (!s->disks[i].raw && disk_require_raw(s->disks[i].path, err) < 0)
+            return error_prefix(err, "--disk %s", s->disks[i].path);
     }
     return 0;
 }
@@ -200,6 +206,27 @@ static json_object *machine_config_json(const struct guest_spec *s, const char *
     return o;
 }
 
+/* Waits for the machine to say that it runs, or why not (machine/control.h). One that does not run
+ * is no more when this answers. */
+static int wait_started(struct workload *w, int control, struct error **err)
+{
+    STR_CLEANUP line = {0};
+    ERROR_CLEANUP why = NULL;
+    AUTO_JSON *answer = NULL;
+    if (control_read_line(control, &line, START_MS, &why) == 0)
+        answer = json_parse_object(line.data ? line.data : "", line.len, "answer", &why);
+    if (json_get_bool(answer, "ok", false))
+        return 0;
+    proc_signal(w->pidfd, SIGKILL);
+    int status = spawn_wait(w->pidfd, NULL);
+    if (answer)
+        return error_set(err, 0, "%s", json_get_str(answer, "error", "no reason given"));
+    if (error_code(why) == ECONNRESET)
+        return error_set(err, 0, "wirt-machine ended with status %d before the machine ran",
+                         status);
+    return error_set(err, 0, "wirt-machine: %s", error_text(why));
+}
+
 static int start(struct guest *g, const struct wall_stdio *io, struct workload *w,
                  struct error **err)
 {
@@ -247,6 +274,10 @@ static int start(struct guest *g, const struct wall_stdio *io, struct workload *
                        .raw = true,
                        .keep = {their_control, their_agent}};
     if (spawn_start(&sp, &w->id, &w->pidfd, &w->terminal, err) < 0)
+        return -1;
+    close(their_control);
+    their_control = -1; /* its end is then seen here */
+    if (wait_started(w, our_control, err) < 0)
         return -1;
     w->control = STEAL_FD(our_control);
     w->agent = STEAL_FD(our_agent);

@@ -16,6 +16,7 @@
 struct control {
     struct machine *m;
     int fd;
+    bool started;
     char line[MAX_REQUEST];
     size_t len;
 };
@@ -191,19 +192,15 @@ static json_object *serve(struct control *c, json_object *request)
     return answer_error("unknown \"op\": use stats, pause, resume, balloon or stop");
 }
 
-static void handle_line(struct control *c, const char *line)
+/* Sends an answer, which is taken over. */
+static void say(int fd, json_object *answer)
 {
-    json_object *request = json_tokener_parse(line);
-    json_object *reply = json_object_is_type(request, json_type_object)
-                             ? serve(c, request)
-                             : answer_error("a request is one JSON object on a line");
     AUTO_FREE char *text =
-        xasprintf("%s\n", json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN));
-    json_object_put(request);
-    json_object_put(reply);
+        xasprintf("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
+    json_object_put(answer);
     size_t done = 0, len = strlen(text);
     while (done < len) {
-        ssize_t n = send(c->fd, text + done, len - done, MSG_NOSIGNAL);
+        ssize_t n = send(fd, text + done, len - done, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
@@ -212,6 +209,29 @@ static void handle_line(struct control *c, const char *line)
         }
         done += (size_t)n;
     }
+}
+
+void control_started(struct control *c)
+{
+    if (!c || c->started)
+        return;
+    c->started = true;
+    say(c->fd, answer_ok());
+}
+
+void control_refuse(int fd, const char *why)
+{
+    say(fd, answer_error(why));
+}
+
+static void handle_line(struct control *c, const char *line)
+{
+    json_object *request = json_tokener_parse(line);
+    json_object *reply = json_object_is_type(request, json_type_object)
+                             ? serve(c, request)
+                             : answer_error("a request is one JSON object on a line");
+    say(c->fd, reply);
+    json_object_put(request);
 }
 
 static void readable(void *arg, int fd, uint32_t events)

@@ -113,14 +113,17 @@ static void join_threads(struct machine *m)
 }
 
 /* From power-on until it ends or reboots. */
-static int run_once(struct machine *m, struct error **err)
+static int run_once(struct machine *m, struct control *control, bool *started, struct error **err)
 {
     if (board_reset(m, err) < 0 || boot_load(m, err) < 0)
         return -1;
     board_start(m);
     int ret = start_threads(m, err);
-    if (!ret)
+    if (!ret) {
+        *started = true;
+        control_started(control);
         ret = loop_run(m->loop, err);
+    }
     machine_request_end(m, MACHINE_STOPPED, 1); /* when it was an error that ended the loop */
     join_threads(m);
     return ret;
@@ -148,7 +151,8 @@ static int watch_signals(struct machine *m, sigset_t *old, int *fd, struct error
     return loop_watch(m->loop, *fd, EPOLLIN, on_signal, m, err);
 }
 
-static int run(struct machine *m, const struct machine_config *config, struct error **err)
+static int run(struct machine *m, const struct machine_config *config, bool *started,
+               struct error **err)
 {
     int signal_fd = -1, ret = -1;
     sigset_t old;
@@ -161,7 +165,7 @@ static int run(struct machine *m, const struct machine_config *config, struct er
             goto out;
     }
     do
-        ret = run_once(m, err);
+        ret = run_once(m, control, started, err);
     while (!ret && m->end == MACHINE_REBOOT);
 out:
     control_free(control);
@@ -179,13 +183,14 @@ int machine_run(const struct machine_config *config, struct machine_result *resu
     /* A reader of a console that goes away is an error of that write, not the machine's end. */
     void (*old_sigpipe)(int) = signal(SIGPIPE, SIG_IGN);
     struct machine *m = xcalloc(1, sizeof *m);
+    *result = (struct machine_result){0};
     int ret = board_init(m, config, err);
     if (!ret)
-        ret = run(m, config, err);
+        ret = run(m, config, &result->started, err);
     if (!ret && config->stats)
         control_print_stats(m, stderr);
     if (!ret)
-        *result = (struct machine_result){.end = m->end, .status = m->status};
+        *result = (struct machine_result){.end = m->end, .status = m->status, .started = true};
     board_free(m);
     free(m);
     signal(SIGPIPE, old_sigpipe);

@@ -64,7 +64,8 @@ enum machine_end {
 
 struct machine_result {
     enum machine_end end;
-    int status; /* exit status for the shell */
+    int status;   /* exit status for the shell */
+    bool started; /* its harts ran; told also of one that had to stop */
 };
 
 /* Runs the machine to its end in this process. Reboot is done inside (the board is reset) and does

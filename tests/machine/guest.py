@@ -66,6 +66,9 @@ class Guest:
         for s in passed:
             s.close()
         self.replies = self.ours.makefile("rw")
+        started = json.loads(self.replies.readline() or "{}")
+        if not started.get("ok"):
+            raise RuntimeError(f"the machine did not start: {started}")
         self.counter = 0
         self.send("cd /root; echo re''ady\n")
         self.wait_for(rb"(^|\n)ready\r?\n", boot_seconds)

@@ -33,6 +33,7 @@ class Machine:
         ours.settimeout(20)
         self.socket = ours
         self.file = ours.makefile("r")
+        self.started = json.loads(self.file.readline())
 
     def line(self, text):
         self.socket.sendall(text.encode() + b"\n")
@@ -47,6 +48,7 @@ class Machine:
 
 
 def run(m):
+    check("it says that it runs", m.started == {"ok": True}, m.started)
     m.process.stdout.readline()  # "spinning"
     s = m.ask("stats")
     check("stats", s["ok"] and s["harts"] == 2, s)
