@@ -181,7 +181,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input in = {data, size < 2048 ? size : 2048};
     prepare();
     bool readonly = take(&in, 1) & 1;
-    struct fuse_server *s = fuse_server_new(folder, readonly, 8, NULL);
+    struct fuse_server *s = fuse_server_new(folder, readonly, 18, NULL);
     struct known known = {{FUSE_ROOT_ID}, 1};
     check(s != NULL, "a server");
     start(s);

@@ -414,6 +414,80 @@ static void too_many_open_files(void **state)
     assert_int_equal(open_node(f, FUSE_OPEN, id, O_RDONLY, &fh), 0);
 }
 
+/* With every descriptor that a guest may keep in use, a request that needs several still finds
+ * them, and none closes one that it is to use itself. */
+static void requests_have_descriptors_left(void **state)
+{
+    struct fs_client *f = *state;
+    uint64_t fh, spare = 0;
+    start(f, false);
+    uint64_t file = node(f, 1, "file"), folder = node(f, 1, "folder");
+    while (open_node(f, FUSE_OPEN, file, O_RDONLY, &fh) == 0)
+        spare = fh;
+    struct fuse_link_in link = {.oldnodeid = file};
+    for (unsigned left = 0; left < 3; left++) {
+        evict(f);
+        put(f, &link, sizeof link);
+        put_name(f, "new");
+        assert_int_equal(request(f, FUSE_LINK, folder), 0);
+        evict(f);
+        struct fuse_rename2_in move = {.newdir = folder};
+        put(f, &move.newdir, sizeof(struct fuse_rename_in));
+        put_name(f, "new");
+        put_name(f, "newer");
+        assert_int_equal(request(f, FUSE_RENAME, folder), 0);
+        evict(f);
+        move = (struct fuse_rename2_in){.newdir = 1, .flags = RENAME_EXCHANGE};
+        put(f, &move, sizeof move);
+        put_name(f, "newer");
+        put_name(f, "many7");
+        assert_int_equal(request(f, FUSE_RENAME2, folder), 0);
+        assert_true(holds(path_of(f, "share/many7"), "content"));
+        put(f, &move, sizeof move);
+        put_name(f, "newer");
+        put_name(f, "many7");
+        assert_int_equal(request(f, FUSE_RENAME2, folder), 0);
+        put_name(f, "newer");
+        assert_int_equal(request(f, FUSE_UNLINK, folder), left ? 0 : ENFILE);
+        evict(f);
+        struct fuse_setattr_in times = {.valid = FATTR_SIZE | FATTR_MTIME | FATTR_MODE,
+                                        .size = 7,
+                                        .mtime = 1000 + left,
+                                        .mode = 0640};
+        struct stat st;
+        put(f, &times, sizeof times);
+        assert_int_equal(request(f, FUSE_SETATTR, file), 0);
+        assert_int_equal(stat(path_of(f, "share/file"), &st), 0);
+        assert_int_equal(st.st_mtime, 1000 + left);
+        if (!left) {
+            assert_int_equal(unlink(path_of(f, "share/folder/newer")), 0);
+            assert_int_equal(node(f, 1, "file"), file);
+            assert_int_equal(open_node(f, FUSE_OPEN, file, O_RDONLY, &fh), ENFILE);
+            release(f, file, spare);
+        }
+    }
+}
+
+/* rename(2) of one name of a file to another does nothing: the guest's file has both names still.
+ */
+static void a_file_moved_onto_itself(void **state)
+{
+    struct fs_client *f = *state;
+    start(f, false);
+    uint64_t file = node(f, 1, "file");
+    assert_int_equal(link(path_of(f, "share/file"), path_of(f, "share/second")), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t newdir = 1;
+        put(f, &newdir, sizeof newdir);
+        put_name(f, i ? "file" : "second");
+        put_name(f, i ? "second" : "file");
+        assert_int_equal(request(f, FUSE_RENAME, 1), 0);
+        evict(f);
+        assert_int_equal(get_attr(f, file), 0);
+        assert_int_equal(node(f, 1, "second"), file);
+    }
+}
+
 static void shares_that_are_refused(void **state)
 {
     static const struct {
@@ -508,6 +582,8 @@ int main(void)
         TEST(a_single_file),
         TEST(folders_are_listed_once_each),
         TEST(too_many_open_files),
+        TEST(requests_have_descriptors_left),
+        TEST(a_file_moved_onto_itself),
         TEST(shares_that_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

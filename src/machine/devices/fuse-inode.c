@@ -331,6 +331,22 @@ int fuse_rmdir(struct fuse_server *s, struct fuse_request *r)
     return remove_name(s, r, AT_REMOVEDIR);
 }
 
+static bool is_same_file(int a_fd, const char *a, int b_fd, const char *b)
+{
+    struct stat x, y;
+    return fstatat(a_fd, a, &x, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat(b_fd, b, &y, AT_SYMLINK_NOFOLLOW) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+/* What was to leave (it may be NULL) has its name still. Answers rc. */
+static int unmoved(struct fuse_server *s, struct fuse_node *replaced, struct fuse_node *to,
+                   const char *name, int rc)
+{
+    fuse_node_moved(s, replaced, to, name);
+    return rc;
+}
+
 static int move(struct fuse_server *s, struct fuse_request *r, uint64_t to_id, unsigned flags)
 {
     struct fuse_node *from = r->node, *to = fuse_node_find(s, to_id), *moving, *replaced = NULL;
@@ -341,20 +357,23 @@ static int move(struct fuse_server *s, struct fuse_request *r, uint64_t to_id, u
         return -ENOTDIR;
     if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
         return -EINVAL;
-    int rc = fuse_node_leaving(s, from, old, &moving);
-    if (rc == 0)
-        rc = fuse_node_leaving(s, to, new, &replaced);
+    int rc = fuse_node_named(s, from, old, &moving);
+    if (rc == 0) /* exchanged, neither loses its name */
+        rc = (flags & RENAME_EXCHANGE ? fuse_node_named : fuse_node_leaving)(s, to, new, &replaced);
     int from_fd = rc < 0 ? rc : fuse_node_fd(s, from);
     int to_fd = from_fd < 0 ? from_fd : fuse_node_fd(s, to);
-    rc = to_fd < 0 ? to_fd : 0;
-    if (rc == 0 && renameat2(from_fd, old, to_fd, new, flags) < 0)
-        rc = -errno;
-    bool moved = rc == 0;
-    fuse_node_moved(s, moving, moved ? to : from, moved ? new : old);
-    /* The same file under both names: then rename(2) does nothing. */
-    if (replaced && replaced != moving && (!moved || (flags & RENAME_EXCHANGE)))
-        fuse_node_moved(s, replaced, moved ? from : to, moved ? old : new);
-    return rc;
+    if (to_fd < 0)
+        return unmoved(s, replaced, to, new, to_fd);
+    /* Two names of one file: rename(2) does nothing then, and both stay. */
+    bool same = is_same_file(from_fd, old, to_fd, new);
+    if (renameat2(from_fd, old, to_fd, new, flags) < 0)
+        return unmoved(s, replaced, to, new, -errno);
+    if (same)
+        return unmoved(s, replaced, to, new, 0);
+    fuse_node_moved(s, moving, to, new);
+    if (flags & RENAME_EXCHANGE)
+        fuse_node_moved(s, replaced, from, old);
+    return 0;
 }
 
 int fuse_rename(struct fuse_server *s, struct fuse_request *r)

@@ -16,21 +16,27 @@
 #define FUSE_MAX_DEPTH   1024  /* of folders, for a node whose descriptor was closed */
 #define FUSE_DATA_PAGES  252   /* of data in a request: a queue's size less headers */
 #define FUSE_PAGE        4096u
-#define FUSE_XATTR_MAX   65536u /* a value, or a list of names */
-#define FUSE_BODY_MAX    (FUSE_XATTR_MAX + 1024)
+#define FUSE_REQUEST_FDS \
+    8u /* more than a request uses at once: RENAME's two folders and two files */
+#define FUSE_XATTR_MAX 65536u /* a value, or a list of names */
+#define FUSE_BODY_MAX  (FUSE_XATTR_MAX + 1024)
 
 /* A file that the guest knows by id. The descriptor (O_PATH) is a cache: it may be closed when
- * there are too many, and is opened again by parent and name, if the same file is found there. */
+ * there are too many, and is opened again by parent and name, if the same file is found there.
+ * What fuse_node_fd() has given stays open until the request is answered, however many others are
+ * opened for it; and the guest's open files and removed ones (what is *kept*) never take the last
+ * FUSE_REQUEST_FDS, so that what a request needs can be opened. */
 struct fuse_node {
     uint64_t id;
     uint64_t n_lookup; /* references that the guest holds; 0: kept for its children only */
     uint64_t n_children;
     dev_t dev;
     ino_t ino;
-    mode_t type; /* S_IFMT bits */
-    bool pinned; /* has no name any more: the descriptor must stay */
-    int fd;      /* or -1 */
-    char *name;  /* in parent; NULL: the root */
+    uint64_t used; /* the last request that got the descriptor */
+    mode_t type;   /* S_IFMT bits */
+    bool pinned;   /* has no name any more: the descriptor must stay */
+    int fd;        /* or -1 */
+    char *name;    /* in parent; NULL: the root */
     struct fuse_node *parent;
     struct fuse_node *next_hash;
     TAILQ_ENTRY(fuse_node) lru; /* when fd is open and not pinned */
@@ -45,11 +51,13 @@ struct fuse_handle {
 
 struct fuse_server {
     bool readonly;
-    char *only;   /* a single file is shared: the only name in the root; or NULL */
-    bool root;    /* wirt is: files belong to the guest's users; else to its root */
-    bool started; /* INIT was answered */
-    int proc_fd;  /* /proc/self/fd */
-    unsigned max_fds, n_fds;
+    char *only;              /* a single file is shared: the only name in the root; or NULL */
+    bool root;               /* wirt is: files belong to the guest's users; else to its root */
+    bool started;            /* INIT was answered */
+    int proc_fd;             /* /proc/self/fd */
+    unsigned max_fds, n_fds; /* of nodes and open files */
+    unsigned n_kept;         /* of those: pinned, or open files */
+    uint64_t n_requests;     /* begun so far: the number of the one being served */
 
     struct fuse_node **nodes; /* by the low half of the id, less 1; [0] is the root */
     uint32_t *generations;    /* the high half for the next node there */
@@ -110,7 +118,11 @@ int fuse_node_get(struct fuse_server *s, struct fuse_node *parent, const char *n
                   struct fuse_node **out, struct stat *st);
 void fuse_node_forget(struct fuse_server *s, uint64_t id, uint64_t n);
 
-/* Around the removal of a name: keep what the guest still knows of the file; it may be NULL. */
+/* The node that the guest knows by that name in parent; *out may be NULL. 0 or a negative errno. */
+int fuse_node_named(struct fuse_server *s, struct fuse_node *parent, const char *name,
+                    struct fuse_node **out);
+
+/* Around the removal of a name: keep what the guest still knows of the file; *out may be NULL. */
 int fuse_node_leaving(struct fuse_server *s, struct fuse_node *parent, const char *name,
                       struct fuse_node **out);
 void fuse_node_moved(struct fuse_server *s, struct fuse_node *n, struct fuse_node *parent,

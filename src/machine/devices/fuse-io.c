@@ -101,9 +101,9 @@ int fuse_create(struct fuse_server *s, struct fuse_request *r)
         return -EINVAL;
     if (r->node->type != S_IFDIR)
         return -ENOTDIR;
-    int rc = fuse_fd_reserve(s);
-    int folder = rc < 0 ? rc : fuse_node_fd(s, r->node);
-    rc = folder < 0 ? folder : fuse_become(s, r);
+    int folder = fuse_node_fd(s, r->node);
+    int rc = folder < 0 ? folder : fuse_fd_reserve(s);
+    rc = rc < 0 ? rc : fuse_become(s, r);
     if (rc < 0)
         return rc;
     int flags = (int)(in->flags & (O_ACCMODE | O_SYNC | O_DSYNC));

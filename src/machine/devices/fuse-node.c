@@ -1,4 +1,5 @@
 /* Nodes and open files: what the guest's numbers stand for. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,12 +11,35 @@
 
 /* Descriptors. */
 
+/* Whether one more may be kept for as long as the guest likes: those that one request uses are
+ * left. */
+static bool may_keep(const struct fuse_server *s)
+{
+    return s->n_kept + FUSE_REQUEST_FDS < s->max_fds;
+}
+
+/* The node's descriptor, which is open, stays so. */
+static void pin(struct fuse_server *s, struct fuse_node *n)
+{
+    TAILQ_REMOVE(&s->lru, n, lru);
+    n->pinned = true;
+    s->n_kept++;
+}
+
+static void unpin(struct fuse_server *s, struct fuse_node *n)
+{
+    TAILQ_INSERT_TAIL(&s->lru, n, lru);
+    n->pinned = false;
+    s->n_kept--;
+}
+
 static void close_node_fd(struct fuse_server *s, struct fuse_node *n)
 {
     if (n->fd < 0)
         return;
-    if (!n->pinned)
-        TAILQ_REMOVE(&s->lru, n, lru);
+    if (n->pinned)
+        unpin(s, n);
+    TAILQ_REMOVE(&s->lru, n, lru);
     close(n->fd);
     n->fd = -1;
     s->n_fds--;
@@ -25,11 +49,15 @@ int fuse_fd_reserve(struct fuse_server *s)
 {
     if (s->n_fds < s->max_fds)
         return 0;
-    struct fuse_node *oldest = TAILQ_FIRST(&s->lru);
-    if (!oldest)
-        return -ENFILE;
-    close_node_fd(s, oldest);
-    return 0;
+    struct fuse_node *oldest;
+    TAILQ_FOREACH(oldest, &s->lru, lru)
+    if (oldest->used != s->n_requests) {
+        close_node_fd(s, oldest);
+        return 0;
+    }
+    /* What is kept has left FUSE_REQUEST_FDS, and this request uses fewer. */
+    assert(!"a descriptor that is not in use");
+    return -ENFILE;
 }
 
 /* The node gets fd, for which a place was reserved. */
@@ -83,6 +111,7 @@ static int open_node(struct fuse_server *s, struct fuse_node *n)
 
 int fuse_node_fd(struct fuse_server *s, struct fuse_node *n)
 {
+    n->used = s->n_requests;
     if (n->fd >= 0) {
         if (!n->pinned) {
             TAILQ_REMOVE(&s->lru, n, lru);
@@ -105,10 +134,10 @@ int fuse_reopen(struct fuse_server *s, struct fuse_node *n, int flags)
 {
     if (n->type != S_IFREG && n->type != S_IFDIR)
         return -EACCES;
-    int rc = fuse_fd_reserve(s);
-    int node_fd = rc < 0 ? rc : fuse_node_fd(s, n);
-    if (node_fd < 0)
-        return node_fd;
+    int node_fd = fuse_node_fd(s, n);
+    int rc = node_fd < 0 ? node_fd : fuse_fd_reserve(s);
+    if (rc < 0)
+        return rc;
     char number[16];
     snprintf(number, sizeof number, "%d", node_fd);
     int fd = openat(s->proc_fd, number, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -213,11 +242,8 @@ void fuse_node_moved(struct fuse_server *s, struct fuse_node *n, struct fuse_nod
 {
     if (!n || !n->parent) /* the root stays where it is */
         return;
-    if (n->pinned) { /* it has a name again */
-        n->pinned = false;
-        if (n->fd >= 0)
-            TAILQ_INSERT_TAIL(&s->lru, n, lru);
-    }
+    if (n->pinned) /* it has a name again */
+        unpin(s, n);
     struct fuse_node *old = n->parent;
     if (strcmp(n->name, name) != 0) {
         free(n->name);
@@ -270,8 +296,8 @@ void fuse_node_forget(struct fuse_server *s, uint64_t id, uint64_t count)
     release(s, n);
 }
 
-int fuse_node_leaving(struct fuse_server *s, struct fuse_node *parent, const char *name,
-                      struct fuse_node **out)
+int fuse_node_named(struct fuse_server *s, struct fuse_node *parent, const char *name,
+                    struct fuse_node **out)
 {
     struct stat st;
     *out = NULL;
@@ -281,16 +307,21 @@ int fuse_node_leaving(struct fuse_server *s, struct fuse_node *parent, const cha
     if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return 0; /* the operation itself will say why */
     struct fuse_node *n = find_file(s, &st);
-    if (!n || n->parent != parent || strcmp(n->name, name) != 0)
-        return 0; /* unknown, or known by another of its names */
-    int fd = fuse_node_fd(s, n);
-    if (fd < 0)
-        return fd;
-    if (!n->pinned) {
-        TAILQ_REMOVE(&s->lru, n, lru);
-        n->pinned = true;
-    }
-    *out = n;
+    if (n && n->parent == parent && strcmp(n->name, name) == 0)
+        *out = n;
+    return 0;
+}
+
+int fuse_node_leaving(struct fuse_server *s, struct fuse_node *parent, const char *name,
+                      struct fuse_node **out)
+{
+    int rc = fuse_node_named(s, parent, name, out);
+    if (rc < 0 || !*out || (*out)->pinned)
+        return rc;
+    rc = may_keep(s) ? fuse_node_fd(s, *out) : -ENFILE;
+    if (rc < 0)
+        return rc;
+    pin(s, *out);
     return 0;
 }
 
@@ -299,8 +330,8 @@ void fuse_nodes_init(struct fuse_server *s, int root_fd, const struct stat *st)
     TAILQ_INIT(&s->lru);
     struct fuse_node *root = add_node(s, st);
     root->n_lookup = 1;
-    root->fd = root_fd;
-    root->pinned = true;
+    set_node_fd(s, root, root_fd);
+    pin(s, root);
 }
 
 void fuse_nodes_reset(struct fuse_server *s)
@@ -318,7 +349,6 @@ void fuse_nodes_free(struct fuse_server *s)
 {
     if (s->n_slots) {
         fuse_nodes_reset(s);
-        s->n_fds++; /* the root's was never counted */
         free_node(s, s->nodes[0]);
     }
     free(s->nodes);
@@ -335,7 +365,7 @@ uint64_t fuse_handle_add(struct fuse_server *s, int fd, const struct fuse_node *
     uint32_t i = 0;
     while (i < s->n_handles && s->handles[i].fd >= 0)
         i++;
-    if (i == FUSE_MAX_HANDLES || fuse_fd_reserve(s) < 0) {
+    if (i == FUSE_MAX_HANDLES || !may_keep(s) || fuse_fd_reserve(s) < 0) {
         close(fd);
         return 0;
     }
@@ -349,6 +379,7 @@ uint64_t fuse_handle_add(struct fuse_server *s, int fd, const struct fuse_node *
     *h = (struct fuse_handle){
         .fd = fd, .generation = h->generation + 1, .node = n->id, .folder = folder};
     s->n_fds++;
+    s->n_kept++;
     return (uint64_t)h->generation << 32 | i;
 }
 
@@ -366,4 +397,5 @@ void fuse_handle_close(struct fuse_server *s, struct fuse_handle *h)
     close(h->fd);
     h->fd = -1;
     s->n_fds--;
+    s->n_kept--;
 }

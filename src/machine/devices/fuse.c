@@ -1,6 +1,7 @@
 /* The FUSE server's front: requests are taken apart and checked by a table, then dispatched. */
 #include "machine/devices/fuse.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -233,6 +234,7 @@ int64_t fuse_serve(struct fuse_server *s, const struct vq_chain *chain)
     bool reply = !(op->flags & NO_REPLY);
     if (reply && chain->in_len < REPLY_LEN)
         return -1;
+    s->n_requests++;
     r->chain = chain;
     r->node = NULL;
     r->reply_len = 0;
@@ -329,6 +331,7 @@ struct fuse_server *fuse_server_new(const char *path, bool readonly, unsigned ma
             close(proc);
         return NULL;
     }
+    assert(max_fds > 2 * FUSE_REQUEST_FDS);
     struct fuse_server *s = xcalloc(1, sizeof *s);
     s->readonly = readonly;
     s->only = STEAL_PTR(only);

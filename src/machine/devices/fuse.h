@@ -18,8 +18,8 @@ struct fuse_server;
 
 /* Serves the folder at path; or the regular file at path, as MACHINE_SHARE_FILE in a root of which
  * nothing else is known and nothing can be changed. The file is looked for by its name, so what
- * replaces it on the host is seen. max_fds: how many descriptors it may hold, open files included.
- * NULL with err. */
+ * replaces it on the host is seen. max_fds (at least 17): how many descriptors it may hold, open
+ * files included. NULL with err. */
 struct fuse_server *fuse_server_new(const char *path, bool readonly, unsigned max_fds,
                                     struct error **err);
 void fuse_server_free(struct fuse_server *s);
