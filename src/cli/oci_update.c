@@ -63,7 +63,6 @@ static int set_field(struct json_object *r, const struct field *f, const char *v
 static struct json_object *load(const char *file, struct error **err)
 {
     AUTO_FREE char *text = NULL;
-    AUTO_CLOSE int in = -1;
     if (!strcmp(file, "-"))
         file = "/proc/self/fd/0";
     if (read_file_at(AT_FDCWD, file, 16 << 20, &text, NULL, err) < 0)
