@@ -3,6 +3,7 @@
  * A value made by GET is just its guest register's home until it is used. A value that is SET right
  * after it is made is computed straight into the pinned register. When a home is overwritten,
  * values still needed move elsewhere first. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "engine/x86_64/emit.h"
@@ -84,8 +85,8 @@ static void spill(struct emit *m, unsigned v)
     p->reg = -1;
 }
 
-/* A free register of mask; else one whose value costs least to lose. */
-static int pick(struct emit *m, uint32_t mask, uint32_t locked, int16_t *owner)
+/* A free register of mask; else one whose value costs least to lose; -1: all are locked. */
+static int pick_any(struct emit *m, uint32_t mask, uint32_t locked, int16_t *owner)
 {
     int victim = -1;
     for (int r = 0; r < 16; r++) {
@@ -98,10 +99,18 @@ static int pick(struct emit *m, uint32_t mask, uint32_t locked, int16_t *owner)
         if (victim < 0 || cheap)
             victim = r;
     }
-    if (victim < 0)
-        abort(); /* an instruction locks fewer than there are */
-    spill(m, (unsigned)owner[victim]);
+    if (victim >= 0)
+        spill(m, (unsigned)owner[victim]);
     return victim;
+}
+
+/* The same for what an instruction itself needs. No emitter function locks more registers than
+ * there are, whatever its operands. */
+static int pick(struct emit *m, uint32_t mask, uint32_t locked, int16_t *owner)
+{
+    int r = pick_any(m, mask, locked, owner);
+    assert(r >= 0);
+    return r;
 }
 
 enum reg scratch(struct emit *m)
@@ -118,10 +127,9 @@ unsigned scratch_xmm(struct emit *m)
     return (unsigned)r;
 }
 
-/* Moves what is in temporary r elsewhere. An operand of the current instruction that sits there
- * must be read first. */
 enum reg scratch_this(struct emit *m, enum reg r)
 {
+    assert(!(m->locked >> r & 1)); /* an operand there was read too early */
     if (m->owner[r] >= 0) {
         unsigned v = (unsigned)m->owner[r];
         struct value *p = &m->v[v];
@@ -141,6 +149,12 @@ enum reg scratch_this(struct emit *m, enum reg r)
     }
     m->locked |= 1u << r;
     return r;
+}
+
+void unlock(struct emit *m, enum reg r)
+{
+    m->locked &= ~(1u << r);
+    m->dying &= ~(1u << r);
 }
 
 static void count_use(struct emit *m, unsigned v)
@@ -225,6 +239,46 @@ static int other_home(const struct emit *m, unsigned v, unsigned g)
     return -1;
 }
 
+/* The value of a home that is about to be overwritten goes to a temporary, or, when the current
+ * instruction has locked all of them, to a slot. */
+static void move_out(struct emit *m, unsigned g, unsigned v)
+{
+    struct value *p = &m->v[v];
+    int from = pinned_x(g), r = pick_any(m, TEMP_MASK, m->locked, m->owner);
+    if (r >= 0) {
+        m->locked |= 1u << r;
+        if (from >= 0)
+            mov_rr(&m->a, (enum reg)r, (enum reg)from);
+        else
+            load64(&m->a, (enum reg)r, CPU_X(g));
+        p->reg = (int8_t)r;
+        m->owner[r] = (int16_t)v;
+        return;
+    }
+    assert(from >= 0); /* those without a pinned register are left by get_home and set_home only */
+    p->slot = (int8_t)take_slot(m);
+    store64(&m->a, slot_mem(p->slot), (enum reg)from);
+}
+
+static void move_out_float(struct emit *m, unsigned g, unsigned v)
+{
+    struct value *p = &m->v[v];
+    int from = pinned_f(g), r = pick_any(m, (1u << TEMP_XMMS) - 1, m->locked_f, m->owner_f);
+    if (r >= 0) {
+        m->locked_f |= 1u << r;
+        if (from >= 0)
+            movaps(m, (unsigned)r, (unsigned)from);
+        else
+            movsd_load(m, (unsigned)r, CPU_F(g));
+        p->reg = (int8_t)r;
+        m->owner_f[r] = (int16_t)v;
+        return;
+    }
+    assert(from >= 0);
+    p->slot = (int8_t)take_slot(m);
+    movsd_store(m, slot_mem(p->slot), (unsigned)from);
+}
+
 /* Guest register g is about to be overwritten: a value that lives only there moves. */
 static void leave_home(struct emit *m, unsigned g, bool fp)
 {
@@ -238,49 +292,50 @@ static void leave_home(struct emit *m, unsigned g, bool fp)
     p->home = (int8_t)other_home(m, v, g);
     if (p->home >= 0 || !p->uses || p->reg >= 0 || p->slot >= 0 || m->ir->insn[v].op == IR_CONST)
         return;
-    if (fp) {
-        unsigned r = scratch_xmm(m);
-        if (pinned_f(g) >= 0)
-            movaps(m, r, (unsigned)pinned_f(g));
-        else
-            movsd_load(m, r, CPU_F(g));
-        p->reg = (int8_t)r;
-        m->owner_f[r] = (int16_t)v;
-    } else {
-        enum reg r = scratch(m);
-        if (pinned_x(g) >= 0)
-            mov_rr(&m->a, r, (enum reg)pinned_x(g));
-        else
-            load64(&m->a, r, CPU_X(g));
-        p->reg = (int8_t)r;
-        m->owner[r] = (int16_t)v;
-    }
+    if (fp)
+        move_out_float(m, g, v);
+    else
+        move_out(m, g, v);
+}
+
+/* The pinned register that value i is SET to next, unless it is one of `avoid`; -1: none. */
+static int take_hint(struct emit *m, unsigned i, uint32_t avoid)
+{
+    struct value *p = &m->v[i];
+    int r = p->hint < 0 ? -1 : pinned_x((unsigned)p->hint);
+    if (r < 0 || (avoid >> r & 1))
+        return -1;
+    leave_home(m, (unsigned)p->hint, false);
+    p->reg = (int8_t)r;
+    return r;
 }
 
 enum reg def_reg_not(struct emit *m, unsigned i, uint32_t avoid)
 {
-    struct value *p = &m->v[i];
-    if (p->hint >= 0 && pinned_x((unsigned)p->hint) >= 0) {
-        enum reg r = (enum reg)pinned_x((unsigned)p->hint);
-        if (!(avoid >> r & 1)) {
-            leave_home(m, (unsigned)p->hint, false);
-            p->reg = (int8_t)r;
-            return r;
-        }
-    }
+    int r = take_hint(m, i, avoid);
+    if (r >= 0)
+        return (enum reg)r;
     uint32_t reuse = m->dying & ~avoid;
-    for (int r = 0; r < 16; r++) {
-        if ((reuse >> r & 1) && m->owner[r] < 0) {
-            p->reg = (int8_t)r;
-            m->owner[r] = (int16_t)i;
-            return (enum reg)r;
-        }
-    }
-    int r = pick(m, TEMP_MASK, m->locked | avoid, m->owner);
+    for (r = 0; r < 16; r++)
+        if ((reuse >> r & 1) && m->owner[r] < 0)
+            break;
+    if (r == 16)
+        r = pick(m, TEMP_MASK, m->locked | avoid, m->owner);
     m->locked |= 1u << r;
-    p->reg = (int8_t)r;
+    m->v[i].reg = (int8_t)r;
     m->owner[r] = (int16_t)i;
     return (enum reg)r;
+}
+
+enum reg def_reg_from(struct emit *m, unsigned i, enum reg from)
+{
+    assert((m->locked >> from & 1) && m->owner[from] < 0);
+    int r = take_hint(m, i, 0);
+    if (r >= 0)
+        return (enum reg)r;
+    m->v[i].reg = (int8_t)from;
+    m->owner[from] = (int16_t)i;
+    return from;
 }
 
 enum reg def_reg(struct emit *m, unsigned i)

@@ -93,7 +93,21 @@ struct emit {
     uint32_t hot_length; /* of the block that was finished last */
 };
 
-/* alloc.c: which value is where. use_* count as one use. */
+/* alloc.c: which value is where.
+ *
+ * One IR instruction is emitted in this order, and each step relies on those before it:
+ *   1. scratch_this for each fixed register (RAX, RCX, RDX) that its host instructions write;
+ *   2. use_* for each operand, once for each time the instruction names it; scratch for what it
+ *      needs besides. They may emit loads, moves and stores to slots;
+ *   3. def_* for its result, which may emit moves too: the old value of the register that the
+ *      result is made in;
+ *   4. host instructions.
+ * All that steps 1 to 3 hand out is locked until end_insn: its value stays, it is not handed out
+ * again. Two exceptions, both the caller's decision: unlock, when the last read of a register has
+ * been emitted; and def_reg and def_xmm, which may answer the register of an operand that has no
+ * use left. Operands are intact until the first write to the result, which a function that reads
+ * one later must name in `avoid`. Step 4 writes what is locked for it (scratch, result), and no
+ * operand but such a one. Values that are not operands are in no register that it may write. */
 bool value_is_const(const struct emit *m, unsigned v, int64_t *out);
 enum reg use_reg(struct emit *m, unsigned v);
 unsigned use_xmm(struct emit *m, unsigned v);
@@ -102,10 +116,14 @@ bool use_mem(struct emit *m, unsigned v, struct mem *out);
 void use_nothing(struct emit *m, unsigned v); /* the operand was dealt with otherwise */
 enum reg def_reg(struct emit *m, unsigned i);
 enum reg def_reg_not(struct emit *m, unsigned i, uint32_t avoid); /* in none of these */
+/* For a result that comes to be in the locked register `from`, which holds no value: there it
+ * stays, unless it belongs in a pinned register, where the caller moves it last. */
+enum reg def_reg_from(struct emit *m, unsigned i, enum reg from);
 unsigned def_xmm(struct emit *m, unsigned i, uint32_t avoid);
 enum reg scratch(struct emit *m);                  /* a temporary for the current instruction */
 enum reg scratch_this(struct emit *m, enum reg r); /* this one; its value moves away */
 unsigned scratch_xmm(struct emit *m);
+void unlock(struct emit *m, enum reg r); /* the current instruction needs it no more */
 void end_insn(struct emit *m);
 void set_home(struct emit *m, unsigned g, unsigned v, bool is_float);
 void get_home(struct emit *m, unsigned g, unsigned v, bool is_float);

@@ -68,8 +68,8 @@ static void emit_bswap(struct emit *m, unsigned n)
 static void emit_orc(struct emit *m, unsigned n)
 {
     struct assembler *a = &m->a;
-    enum reg x = use_reg(m, m->ir->insn[n].a), d = def_reg(m, n);
     unsigned t = scratch_xmm(m), zero = scratch_xmm(m);
+    enum reg x = use_reg(m, m->ir->insn[n].a), d = def_reg(m, n);
     op_rr_full(a, 0x66, true, 0x0f6e, t, x, false);        /* movq */
     op_rr_full(a, 0x66, false, 0x0fef, zero, zero, false); /* pxor */
     op_rr_full(a, 0x66, false, 0x0f74, t, zero, false);    /* pcmpeqb: those that are 0 */

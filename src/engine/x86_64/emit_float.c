@@ -248,10 +248,9 @@ static void emit_comparison(struct emit *m, unsigned n)
     const struct ir_insn *i = &m->ir->insn[n];
     struct assembler *a = &m->a;
     unsigned x = use_xmm(m, i->a), y = use_xmm(m, i->b);
-    enum reg d = def_reg(m, n);
+    enum reg t = i->op == IR_FEQ ? scratch(m) : NO_REG, d = def_reg(m, n);
     op_rr(a, false, 0x33, d, d); /* xor: the upper bits of what setcc leaves */
     if (i->op == IR_FEQ) {
-        enum reg t = scratch(m);
         compare(m, i->size, true, x, y);
         setcc(a, CC_NP, t);
         setcc(a, CC_E, d);

@@ -209,10 +209,9 @@ static void emit_shift(struct emit *m, unsigned n, enum shift op)
         vex_rrr(a, 2, op == SH_SHL ? 1 : op == SH_SAR ? 2 : 3, w, 0xf7, d, y, x);
     } else {
         scratch_this(m, RCX);
-        enum reg y = second(m, i);
+        enum reg y = second(m, i), x = use_reg(m, i->a);
+        d = def_reg(m, n);
         mov_rr(a, RCX, y);
-        enum reg x = use_reg(m, i->a);
-        d = def_reg_not(m, n, 1u << RCX);
         mov_rr(a, d, x);
         shift_cl(a, w, op, d);
     }
@@ -250,7 +249,7 @@ static void emit_mul_high(struct emit *m, unsigned n)
     struct assembler *a = &m->a;
     scratch_this(m, RAX);
     scratch_this(m, RDX);
-    enum reg x = use_reg(m, i->a), y = second(m, i);
+    enum reg x = use_reg(m, i->a), y = second(m, i), d = def_reg_from(m, n, RDX);
     mov_rr(a, RAX, x);
     unary(a, true, i->op == IR_MULH ? UN_IMUL : UN_MUL, y);
     if (i->op == IR_MULHSU) { /* a negative counted 2^64 too much */
@@ -259,8 +258,7 @@ static void emit_mul_high(struct emit *m, unsigned n)
         alu_rr(a, true, ALU_AND, RAX, y);
         alu_rr(a, true, ALU_SUB, RDX, RAX);
     }
-    m->locked &= ~(1u << RDX);
-    mov_rr(a, def_reg_not(m, n, m->locked & TEMP_MASK), RDX);
+    mov_rr(a, d, RDX);
 }
 
 /* Division by 0 and overflow do not trap but have results: Volume I, chapter M. */
@@ -273,9 +271,7 @@ static void emit_divide(struct emit *m, unsigned n)
     bool rem = i->op == IR_REM || i->op == IR_REMU;
     scratch_this(m, RAX);
     scratch_this(m, RDX);
-    enum reg x = use_reg(m, i->a), y = second(m, i);
-    m->locked &= ~(1u << RAX); /* where the result is in the end */
-    enum reg d = def_reg_not(m, n, 1u << RDX | ((m->dying | m->locked) & TEMP_MASK));
+    enum reg x = use_reg(m, i->a), y = second(m, i), d = def_reg_from(m, n, RAX);
     if (w)
         mov_rr(a, RAX, x);
     else

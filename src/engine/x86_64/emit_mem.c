@@ -125,7 +125,7 @@ static enum reg paged_base(struct emit *m, struct ir_insn *i)
     mov_ri(&m->a, t, (uint64_t)i->imm);
     alu_rr(&m->a, true, ALU_ADD, t, x);
     i->imm = 0;
-    m->locked &= ~(1u << x);
+    unlock(m, x);
     return t;
 }
 
@@ -284,10 +284,8 @@ static void emit_amo(struct emit *m, unsigned n)
         return;
     }
     enum reg x = use_reg(m, i.a), y = use_reg(m, i.b), t = scratch(m), t2 = scratch(m);
-    /* The old value comes in t2 first: a trap must find a pinned register as it was. Then t is free
-     * for it. */
-    m->locked &= ~(1u << t);
-    int d = unused ? -1 : (int)def_reg(m, n);
+    /* The old value comes in t2 first: a trap must find a pinned register as it was. */
+    int d = unused ? -1 : (int)def_reg_from(m, n, t2);
     struct cold *c = slow_path(m, &i, x, d, false);
     c->data = (int8_t)y;
     locate_atomic(m, &i, x, t, t2, c);
@@ -343,8 +341,7 @@ static void emit_sc(struct emit *m, unsigned n)
     struct assembler *a = &m->a;
     scratch_this(m, RAX);
     enum reg x = use_reg(m, i.a), y = use_reg(m, i.b), t = scratch(m);
-    m->locked &= ~(1u << t); /* free again when the result is made */
-    enum reg d = def_reg(m, n);
+    enum reg d = def_reg_from(m, n, t); /* the address is not needed any more by then */
     struct cold *c = slow_path(m, &i, x, d, false);
     c->data = (int8_t)y;
     locate_atomic(m, &i, x, t, RAX, c);
