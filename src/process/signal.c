@@ -14,7 +14,8 @@
 #define GUEST_SA_RESETHAND 0x80000000ul
 #define GUEST_SA_NOCLDSTOP 0x00000001ul
 #define GUEST_SA_NOCLDWAIT 0x00000002ul
-#define PAGE_FAULT_WRITE   2 /* bit of x86's page-fault error code */
+#define FIRST_REALTIME     32 /* the kernel's; libc's SIGRTMIN is behind what it keeps for itself */
+#define PAGE_FAULT_WRITE   2  /* bit of x86's page-fault error code */
 
 /* A guest's mask may block these, its host thread's never does: the emulator needs them for memory
  * that is not there. */
@@ -105,6 +106,19 @@ static void emulator_fault(const siginfo_t *info, const ucontext_t *uc)
     process_die(info->si_signo);
 }
 
+/* A host thread that libc is still making, or already ending: it is not the guest's yet, or no
+ * more. What was sent to the process goes to another thread, what was sent to this one waits. */
+static void send_on(const siginfo_t *info, ucontext_t *uc)
+{
+    uint64_t all = ~ALWAYS_OPEN;
+    memcpy(&uc->uc_sigmask, &all, sizeof all);
+    host_mask(all);
+    if (info->si_code == SI_TKILL)
+        HOST_CALL(SYS_rt_tgsigqueueinfo, getpid(), HOST_CALL(SYS_gettid), info->si_signo, info);
+    else
+        HOST_CALL(SYS_rt_sigqueueinfo, getpid(), info->si_signo, info);
+}
+
 static void on_signal(int signo, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
@@ -122,6 +136,8 @@ static void on_signal(int signo, siginfo_t *info, void *context)
         t->fault_code = info->si_code;
     } else if (t) {
         keep_signal(t, info, uc);
+    } else {
+        send_on(info, uc);
     }
     errno = saved;
 }
@@ -149,6 +165,15 @@ static long mirror_action(int signo, const struct guest_sigaction *g)
         (g->handler == (uint64_t)SIG_DFL || g->handler == (uint64_t)SIG_IGN))
         h = (void *)g->handler;
     return set_host_action(signo, h, g->flags);
+}
+
+void signal_reclaim(struct thread *t)
+{
+    signal_block_all();
+    pthread_mutex_lock(&t->sighand->lock);
+    for (int n = FIRST_REALTIME; n < SIGRTMIN; n++)
+        mirror_action(n, &t->sighand->action[n]);
+    pthread_mutex_unlock(&t->sighand->lock);
 }
 
 void signal_init_process(struct process *p, struct thread *t)

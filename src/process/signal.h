@@ -5,7 +5,12 @@
  * gets here. A signal with a guest handler arrives in the host handler, which keeps it in the
  * thread's one slot and leaves all signals blocked, so that no second one can come before the first
  * is delivered at the next safe point (thread_loop). Delivery writes the frame a riscv64 kernel
- * would and sets the mask again. */
+ * would and sets the mask again.
+ *
+ * All 64 numbers are the guest's. So nothing here may call what makes libc send or handle signals
+ * of its own: set*id and setgroups (33 to all threads), pthread_cancel (32), timers with threads,
+ * aio; tests/process/test_reserved_signals.sh holds that. What libc does unasked when a thread is
+ * made is undone by signal_reclaim. */
 #ifndef WIRT_PROCESS_SIGNAL_H
 #define WIRT_PROCESS_SIGNAL_H
 
@@ -25,6 +30,10 @@ void signal_leave_thread(struct thread *t);
  * the guest's mask again, unless the slot is full: delivery does it then. */
 void signal_block_all(void);
 void signal_unblock(struct thread *t);
+
+/* After libc has made a host thread, with everything blocked: it has then set its own action for
+ * the signals that it keeps for itself (32 and 33), and opened them. Sets the guest's again. */
+void signal_reclaim(struct thread *t);
 
 /* The guest's mask. 0, or -ERESTARTNOINTR when a signal has to be delivered first. */
 long signal_set_mask(struct thread *t, uint64_t mask);

@@ -126,19 +126,26 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-static long make_thread(struct thread *t, const struct clone_request *r)
+/* A host thread that runs fn, with everything blocked. 0, or an error number. */
+static int host_thread(struct thread *t, void *(*fn)(void *), void *arg)
 {
-    struct start s = {.thread = thread_copy(t, r), .request = r};
-    if (!s.thread)
-        return -EAGAIN;
     pthread_attr_t attr;
     pthread_t id;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, HOST_STACK_SIZE);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    int e = pthread_create(&id, &attr, thread_main, &s);
+    int e = pthread_create(&id, &attr, fn, arg);
     pthread_attr_destroy(&attr);
-    if (e) {
+    signal_reclaim(t);
+    return e;
+}
+
+static long make_thread(struct thread *t, const struct clone_request *r)
+{
+    struct start s = {.thread = thread_copy(t, r), .request = r};
+    if (!s.thread)
+        return -EAGAIN;
+    if (host_thread(t, thread_main, &s)) {
         engine_detach(&s.thread->cpu);
         thread_free(s.thread);
         return -EAGAIN;
@@ -377,17 +384,10 @@ static long make_vm_process(struct thread *t, const struct clone_request *r)
     if ((r->flags & CLONE_NEWPID) && (r->flags & CLONE_PIDFD)) /* nothing would tell the number */
         return -EINVAL;
     struct vm_start s = {.thread = vm_child_thread(t, r), .request = r};
-    pthread_attr_t attr;
-    pthread_t id;
     if (!s.thread)
         return -ENOMEM;
     engine_set_parallel(t->process->engine);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, HOST_STACK_SIZE);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    int e = pthread_create(&id, &attr, stand_in_main, &s);
-    pthread_attr_destroy(&attr);
-    if (e) {
+    if (host_thread(t, stand_in_main, &s)) {
         vm_child_free(s.thread);
         return -EAGAIN;
     }
