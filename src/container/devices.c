@@ -30,9 +30,9 @@ static const struct device_node defaults[] = {
 #define DEFAULTS (sizeof defaults / sizeof *defaults)
 
 /* The host's node of the same path, if it is the same device. */
-static int host_node(const struct device_node *d, struct error **err)
+static int host_node(const struct config *c, const struct device_node *d, struct error **err)
 {
-    AUTO_CLOSE int tree = open_tree(AT_FDCWD, d->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    AUTO_CLOSE int tree = mounts_clone(c, AT_FDCWD, d->path, 0);
     struct stat st;
     if (tree < 0 || fstat(tree, &st) < 0)
         return error_set(err, errno, "open the host's %s", d->path);
@@ -42,16 +42,17 @@ static int host_node(const struct device_node *d, struct error **err)
 }
 
 /* Mounts a node made elsewhere. prepared -1: the host's. */
-static int bind_node(int rootfd, const struct device_node *d, int prepared, struct error **err)
+static int bind_node(const struct mount_context *m, const struct device_node *d, int prepared,
+                     struct error **err)
 {
-    AUTO_CLOSE int tree = prepared < 0 ? host_node(d, err) : -1;
+    AUTO_CLOSE int tree = prepared < 0 ? host_node(m->config, d, err) : -1;
     int from = prepared < 0 ? tree : prepared;
     if (from < 0)
         return -1;
     struct mount_attr a = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
     if (mount_setattr(from, "", AT_EMPTY_PATH, &a, sizeof a) < 0)
         return error_set(err, errno, "mount_setattr");
-    AUTO_CLOSE int target = root_mkfile(rootfd, d->path, err);
+    AUTO_CLOSE int target = root_mkfile(m->rootfd, d->path, err);
     if (target < 0)
         return -1;
     if (move_mount(from, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
@@ -82,7 +83,7 @@ static int prepare_node(const struct config *c, size_t i, int dirfd, struct erro
     struct mount_attr a = {.attr_clr = MOUNT_ATTR_NODEV};
     if (fchownat(dirfd, name, outside(&c->uid_maps, d->uid), outside(&c->gid_maps, d->gid),
                  AT_SYMLINK_NOFOLLOW) < 0 ||
-        (tree = open_tree(dirfd, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)) < 0 ||
+        (tree = mounts_clone(c, dirfd, name, 0)) < 0 ||
         mount_setattr(tree, "", AT_EMPTY_PATH, &a, sizeof a) < 0)
         return error_set(err, errno, "prepare device %s", d->path);
     return STEAL_FD(tree);
@@ -138,7 +139,7 @@ static int create(struct mount_context *m, int dev, const struct device_node *d,
                   struct error **err)
 {
     if (m->userns && !S_ISFIFO(d->mode))
-        return bind_node(m->rootfd, d, prepared, err);
+        return bind_node(m, d, prepared, err);
     const char *base = d->path + 5;
     if (str_starts(d->path, "/dev/") && !strchr(base, '/'))
         return make_node(dev, base, d, err);
@@ -219,8 +220,8 @@ int devices_create(struct mount_context *m, struct error **err)
 
 struct device_rule *devices_rules(const struct config *c, size_t *len)
 {
-    /* Nodes may be made (config.json's capabilities decide), but only these opened: the default
-     * devices, terminals, and those of linux.devices. */
+    /* Nodes may be made (config.json's capabilities decide), but only these opened whatever the
+     * config says: the default devices and terminals. */
     static const struct device_rule always[] = {
         {true, 'c', -1, -1, DEVICE_MKNOD}, {true, 'b', -1, -1, DEVICE_MKNOD},
         {true, 'c', 1, 3, DEVICE_ALL},     {true, 'c', 1, 5, DEVICE_ALL},
@@ -238,7 +239,10 @@ struct device_rule *devices_rules(const struct config *c, size_t *len)
         rules[n++] = c->resources.devices[i];
     for (size_t i = 0; i < n_always; i++)
         rules[n++] = always[i];
-    for (size_t i = 0; i < c->devices_len; i++) {
+    /* config-linux.md, Allowed Device list: linux.devices says that a node is there,
+     * linux.resources.devices who may do what with it. Only where it says nothing at all, and the
+     * rule above that denies everything is ours, a device that was asked for is allowed with it. */
+    for (size_t i = 0; !c->resources.devices_len && i < c->devices_len; i++) {
         const struct device_node *d = &c->devices[i];
         if (!S_ISFIFO(d->mode))
             rules[n++] =

@@ -53,8 +53,7 @@ static int prepare_one(const struct config *c, const struct mount_entry *m, stru
     if (ns < 0)
         return -1;
     AUTO_CLOSE int tree =
-        open_tree(AT_FDCWD, m->source,
-                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (m->rbind ? (unsigned)AT_RECURSIVE : 0));
+        mounts_clone(c, AT_FDCWD, m->source, m->rbind ? (unsigned)AT_RECURSIVE : 0);
     if (tree < 0)
         return error_set(err, errno, "source %s", m->source);
     struct mount_attr a = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)ns};

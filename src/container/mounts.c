@@ -84,14 +84,28 @@ static int finish(int fd, const struct mount_entry *m, struct error **err)
     return 0;
 }
 
+/* Never shared with the host: `shared` for the container's own mounts is set later, as peer groups
+ * of their own. */
+static unsigned long propagation_cut(const struct config *c)
+{
+    return c->rootfs_propagation & (MS_SHARED | MS_SLAVE) ? MS_SLAVE : MS_PRIVATE;
+}
+
+int mounts_clone(const struct config *c, int dirfd, const char *path, unsigned flags)
+{
+    AUTO_CLOSE int tree = open_tree(dirfd, path, flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    struct mount_attr a = {.propagation = propagation_cut(c)};
+    if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &a, sizeof a) < 0)
+        return -1;
+    return STEAL_FD(tree);
+}
+
 static int mount_bind(struct mount_context *c, const struct mount_entry *m, int idmapped,
                       struct error **err)
 {
     AUTO_CLOSE int tree = -1;
     if (idmapped < 0) {
-        tree = open_tree(AT_FDCWD, m->source,
-                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
-                             (m->rbind ? (unsigned)AT_RECURSIVE : 0));
+        tree = mounts_clone(c->config, AT_FDCWD, m->source, m->rbind ? (unsigned)AT_RECURSIVE : 0);
         if (tree < 0)
             return error_set(err, errno, "source %s", m->source);
     }
@@ -124,11 +138,10 @@ static int mount_on(int dirfd, const char *source, const char *type, unsigned lo
 
 /* In a user namespace procfs and sysfs need a pid or network namespace of the same owner; without,
  * the host's instance is what there is. */
-static int bind_instead(const char *path, int target, const struct mount_entry *m,
-                        struct error **err)
+static int bind_instead(const struct config *c, const char *path, int target,
+                        const struct mount_entry *m, struct error **err)
 {
-    AUTO_CLOSE int tree =
-        open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned)AT_RECURSIVE);
+    AUTO_CLOSE int tree = mounts_clone(c, AT_FDCWD, path, (unsigned)AT_RECURSIVE);
     if (tree < 0)
         return error_set(err, errno, "%s", path);
     if (set_attributes(tree, true, attributes(m->flags, 0), err) < 0)
@@ -160,7 +173,7 @@ static int mount_new(struct mount_context *c, const struct mount_entry *m, struc
     if (mount_on(target, source, m->type, m->flags, data.data, &e) < 0) {
         if (c->userns && kernel_fs && error_code(e) == EPERM) {
             error_free(&e);
-            return bind_instead(m->type[0] == 'p' ? "/proc" : "/sys", target, m, err);
+            return bind_instead(c->config, m->type[0] == 'p' ? "/proc" : "/sys", target, m, err);
         }
         if (err)
             *err = e;
@@ -204,7 +217,7 @@ static int mount_hierarchy(struct mount_context *c, int top, const struct cgroup
     if (c->config->ns[NS_CGROUP].present)
         return mount_on(dir, "cgroup", h->v2 ? "cgroup2" : "cgroup", flags, h->mount_data, err);
     AUTO_FREE char *path = cgroup_path(c->cgroup, h);
-    AUTO_CLOSE int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    AUTO_CLOSE int tree = mounts_clone(c->config, AT_FDCWD, path, 0);
     if (tree < 0)
         return error_set(err, errno, "control group %s", h->name);
     if (set_attributes(tree, false, attributes(flags, 0), err) < 0)
@@ -233,7 +246,7 @@ static int mount_cgroup(struct mount_context *c, const struct mount_entry *m, st
         if (c->config->ns[NS_CGROUP].present)
             return mount_on(target, "cgroup2", "cgroup2", m->flags, NULL, err);
         AUTO_FREE char *path = cgroup_path(g, &g->h[0]);
-        AUTO_CLOSE int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        AUTO_CLOSE int tree = mounts_clone(c->config, AT_FDCWD, path, 0);
         if (tree < 0)
             return error_set(err, errno, "control group");
         if (set_attributes(tree, false, attributes(m->flags, 0), err) < 0)
@@ -275,10 +288,7 @@ int mounts_apply(struct mount_context *c, struct error **err)
 
 int mounts_prepare_root(struct mount_context *c, struct error **err)
 {
-    unsigned long p = c->config->rootfs_propagation;
-    /* Never shared with the host here: what is mounted for the container would appear there.
-     * `shared` for the container's own root is set at the end, as a peer group of its own. */
-    unsigned long cut = p & (MS_SHARED | MS_SLAVE) ? MS_SLAVE : MS_PRIVATE;
+    unsigned long cut = propagation_cut(c->config);
     bool own = c->config->ns[NS_MOUNT].present; /* else shared_root_make() has been there */
     if (own && mount(NULL, "/", NULL, cut | MS_REC, NULL) < 0)
         return error_set(err, errno, "cut the mount namespace off the host's");
@@ -322,8 +332,8 @@ static int mask(struct mount_context *c, const char *path, int *empty, int devnu
         *empty = empty_tree(err);
         return *empty < 0 ? -1 : attach(*empty, target, path, err);
     }
-    AUTO_CLOSE int tree = open_tree(S_ISDIR(st.st_mode) ? *empty : devnull, "",
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    AUTO_CLOSE int tree =
+        mounts_clone(c->config, S_ISDIR(st.st_mode) ? *empty : devnull, "", AT_EMPTY_PATH);
     if (tree < 0)
         return error_set(err, errno, "open_tree");
     /* Else the container's root could change the mode and owner of the host's null device. */
@@ -337,8 +347,8 @@ static int make_readonly(struct mount_context *c, const char *path, struct error
     AUTO_CLOSE int target = root_open(c->rootfd, path, O_PATH);
     if (target < 0)
         return errno == ENOENT || errno == ENOTDIR ? 0 : error_set(err, errno, "open %s", path);
-    AUTO_CLOSE int tree = open_tree(
-        target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (unsigned)AT_RECURSIVE);
+    AUTO_CLOSE int tree =
+        mounts_clone(c->config, target, "", AT_EMPTY_PATH | (unsigned)AT_RECURSIVE);
     if (tree < 0)
         return error_set(err, errno, "open_tree %s", path);
     if (set_attributes(tree, true, (struct mount_attr){.attr_set = MOUNT_ATTR_RDONLY}, err) < 0)
@@ -370,34 +380,5 @@ int mounts_restrict(struct mount_context *c, struct error **err)
         set_attributes(c->rootfd, false, (struct mount_attr){.attr_set = MOUNT_ATTR_RDONLY}, err) <
             0)
         return error_prefix(err, "root.readonly");
-    return 0;
-}
-
-int mounts_enter_root(struct mount_context *c, bool no_pivot, struct error **err)
-{
-    if (fchdir(c->rootfd) < 0)
-        return error_set(err, errno, "root.path: enter");
-    if (!c->config->ns[NS_MOUNT].present) {
-        if (chroot(".") < 0)
-            return error_set(err, errno, "chroot");
-    } else if (no_pivot) {
-        /* For roots that cannot be pivoted from (initramfs): the tree is moved over "/". */
-        if (mount(".", "/", NULL, MS_MOVE, NULL) < 0)
-            return error_set(err, errno, "move the root over /");
-        if (chroot(".") < 0)
-            return error_set(err, errno, "chroot");
-    } else {
-        /* pivot_root(2), NOTES: the old root ends up below the new one, at the same place. */
-        if (syscall(SYS_pivot_root, ".", ".") < 0)
-            return error_set(err, errno, "pivot_root%s",
-                             errno == EINVAL ? " (in an initramfs: --no-pivot)" : "");
-        if (umount2(".", MNT_DETACH) < 0)
-            return error_set(err, errno, "unmount the host's tree");
-    }
-    if (chdir("/") < 0)
-        return error_set(err, errno, "chdir /");
-    unsigned long p = c->config->rootfs_propagation;
-    if (p && mount(NULL, "/", NULL, p, NULL) < 0)
-        return error_set(err, errno, "linux.rootfsPropagation");
     return 0;
 }

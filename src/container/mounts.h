@@ -22,6 +22,12 @@ struct mount_context {
     bool userns; /* in a user namespace other than the host's */
 };
 
+/* A clone of a host's tree, mounted nowhere, for the container. Whoever makes one makes it here: a
+ * clone is a peer of what it was made from (mount_namespaces(7)), and what is mounted in it later
+ * would appear on a host whose mounts are shared, as systemd has them. flags: of open_tree(2),
+ * beside OPEN_TREE_CLONE. -1 with errno. */
+int mounts_clone(const struct config *c, int dirfd, const char *path, unsigned flags);
+
 /* Cuts propagation to the host and makes the root a mount of its own. */
 int mounts_prepare_root(struct mount_context *m, struct error **err);
 /* config.json's mounts, in order. */

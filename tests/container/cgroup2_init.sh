@@ -92,6 +92,7 @@ equal "cpuset" 1 "$(run cpuset | tr -dc 0-9)"
 equal "devices: the default ones can be opened, others not" "1 no" "$(run devices | xargs)"
 equal "devices: an allowed one can" "1 yes" "$(run devices_allowed | xargs)"
 equal "devices: to write is not to read" "1 no" "$(run devices_write | xargs)"
+equal "devices: one of linux.devices that may be read may not be written" "read" "$(run devices_given | xargs)"
 
 wirt-oci run --bundle /b/oom oom >/dev/null 2>&1 &
 sleep 1

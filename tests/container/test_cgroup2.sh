@@ -60,6 +60,9 @@ mem='{allow: true, type: "c", major: 1, minor: 1'
 bundle devices "$open" "$(caps CAP_MKNOD) | $(caps CAP_SYS_RAWIO)"
 bundle devices_allowed "$open" "$(caps CAP_MKNOD) | $(caps CAP_SYS_RAWIO) | .linux.resources.devices += [$mem, access: \"rw\"}]"
 bundle devices_write "$open" "$(caps CAP_MKNOD) | $(caps CAP_SYS_RAWIO) | .linux.resources.devices += [$mem, access: \"w\"}]"
+node='.linux.devices = [{path: "/dev/m", type: "c", major: 1, minor: 1, fileMode: 438, uid: 0, gid: 0}]'
+bundle devices_given '(exec 3</dev/m) && echo read; (exec 3>/dev/m) && echo write; true' \
+    "$(caps CAP_SYS_RAWIO) | $node | .linux.resources.devices += [$mem, access: \"r\"}]"
 bundle oom "sleep 3; $hog; sleep 3" '.linux.resources.memory = {limit: 16777216}'
 bundle inside 'mkdir -p /sys/fs/cgroup/one/two && echo made' "$mounts_rw"
 bundle delegated 'id -u; mkdir /sys/fs/cgroup/one && echo $$ > /sys/fs/cgroup/one/cgroup.procs && echo made' \

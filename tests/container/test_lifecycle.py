@@ -199,6 +199,43 @@ def test_hook_timeout():
     contains(err, "no end after 1 s")
 
 
+def test_hook_does_not_read():
+    """a hook that leaves its state unread is killed in time, and one that ends without it is fine"""
+    big = {"a": "x" * 400000}
+    b = Bundle(annotations=big, hooks={"createRuntime": [
+        {"path": "/bin/sleep", "args": ["sleep", "50"], "timeout": 1}]})
+    then = time.monotonic()
+    status, _, err = b.run()
+    check(status != 0 and time.monotonic() - then < 10)
+    contains(err, "no end after 1 s")
+    equal(b.left_behind(), [])
+    out = Bundle(shell="echo went", annotations=big, hooks={"createRuntime": [
+        {"path": "/bin/true", "timeout": 5}, {"path": "/bin/true"}]}).output()
+    equal(out, "went\n")
+    b = Bundle(annotations=big)
+    copy = os.path.join(b.dir, "copy")
+    b.config["hooks"] = {"createRuntime": [{"path": "/bin/dd", "args": ["dd", f"of={copy}"]}]}
+    b.output()
+    with open(copy) as f:
+        equal(json.load(f)["annotations"], big)
+
+
+def test_hook_environment():
+    """a hook in the container's namespaces has no variable that the config does not give it"""
+    b = Bundle(shell="cat /log")
+    script = "for f in /proc/self/environ; do tr '\\0' ' ' < $f; done >> {}; echo >> {}"
+    b.config["hooks"] = {
+        kind: [{"path": "/bin/sh", "args": ["sh", "-c", script.format(log, log)], **env}
+               for env in ({}, {"env": ["A=1"]}, {"env": []})]
+        for kind, log in (("createContainer", os.path.join(b.rootfs, "log")),
+                          ("startContainer", "/log"))}
+    b.write()
+    status, out, err = b.run(env={"PATH": os.environ["PATH"], "SECRET": "token"})
+    equal(status, 0)
+    check("SECRET" not in out, out)
+    equal(out.count("A=1"), 2)
+
+
 def running(**kw):
     b = Bundle(["/bin/sleep", "100"], **kw)
     return b

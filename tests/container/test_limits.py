@@ -190,6 +190,30 @@ def test_devices():
              "Operation not permitted")
 
 
+def test_device_access():
+    """a device of linux.devices can be used as far as the config's rules allow, and no further"""
+    root_only("make control groups and devices")
+
+    def attempt(*rules):
+        b = Bundle(shell="(exec 3</dev/kmsg) 2>/dev/null && echo read; "
+                         "(exec 3>/dev/kmsg) 2>/dev/null && echo write; true")
+        for s in ("bounding", "effective", "permitted"):
+            b.process["capabilities"][s] += ["CAP_SYSLOG"]
+        b.linux["devices"] = [{"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11,
+                               "fileMode": 0o666, "uid": 0, "gid": 0}]
+        b.linux["resources"]["devices"] = list(rules)
+        return b.output().split()
+
+    deny = {"allow": False, "access": "rwm"}
+    kmsg = {"allow": True, "type": "c", "major": 1, "minor": 11}
+    equal(attempt(deny, {**kmsg, "access": "r"}), ["read"])
+    equal(attempt(deny, {**kmsg, "access": "w"}), ["write"])
+    equal(attempt(deny, {**kmsg, "access": "rwm"}), ["read", "write"])
+    equal(attempt(deny), [])
+    # A config without a word of who may do what: what it asked for is there to be used.
+    equal(attempt(), ["read", "write"])
+
+
 def test_freezer():
     """pause stops a container's work, resume goes on, delete --force works while it is paused"""
     root_only("make control groups")

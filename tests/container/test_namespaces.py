@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from bundle import (BASE, BUILD, ROOT, ROOTLESS, SIZE, Bundle, Skip, check, contains, equal, is_dynamic,
+from bundle import (BASE, BUILD, OCI, ROOT, ROOTLESS, SIZE, Bundle, Skip, check, contains, equal, is_dynamic,
                     main, need_rights, root_only)
 
 need_rights("container/namespaces")
@@ -145,6 +145,80 @@ def test_mount():
     contains(b.output(), "ok")
     with open("/proc/self/mountinfo") as f:
         check("tmpfs inside" not in f.read())
+
+
+SHARED = """
+mount --make-rshared /
+mkdir -p "$1/shared" && mount -t tmpfs shared "$1/shared" && mkdir -p "$1/shared/sub"
+mount --make-shared "$1/shared"
+shift
+"$@"
+echo; echo left on the host: $(grep -cE "inside|/device[.]" /proc/self/mountinfo)
+"""
+
+
+def seen_by_host(b):
+    """What a container prints whose host has every mount shared, as systemd has, and how many of its
+    mounts that host sees."""
+    b.write()
+    p = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", SHARED, "sh",
+                        b.dir, OCI, "--root", ROOT, "run", "--bundle", b.dir, b.id],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                       timeout=60, check=False)
+    out = p.stdout.decode(errors="replace")
+    shutil.rmtree(os.path.join(b.dir, "shared"), ignore_errors=True)
+    return out
+
+
+def may_mount(b):
+    os.makedirs(os.path.join(b.rootfs, "mnt"))
+    for s in ("bounding", "effective", "permitted"):
+        b.process["capabilities"][s].append("CAP_SYS_ADMIN")
+    b.config["mounts"] = [m for m in b.config["mounts"] if m["type"] != "cgroup"]
+    return b
+
+
+def test_shared_host():
+    """a mount made inside, on a bind, an idmapped one or a device, is not seen by a host that shares"""
+    def look(what, b):
+        out = seen_by_host(may_mount(b))
+        check("mounted" in out and "left on the host: 0" in out, f"{what}: {out}")
+
+    for options in (["rbind"], ["bind", "rw"], ["rbind", "rshared"], ["rbind", "rslave"]):
+        b = Bundle(shell="mount -t tmpfs inside /mnt/sub && echo mounted")
+        b.config["mounts"].append({"destination": "/mnt", "type": "bind", "options": options,
+                                   "source": os.path.join(b.dir, "shared")})
+        look(options, b)
+    if ROOTLESS:
+        return
+    for own in (False, True):
+        b = Bundle(shell="mount -t tmpfs inside /mnt/sub && echo mounted")
+        b.user_namespace()
+        mount = {"destination": "/mnt", "type": "bind", "options": ["rbind", "idmap"],
+                 "source": os.path.join(b.dir, "shared")}
+        if own:
+            mount["uidMappings"] = mount["gidMappings"] = b.linux["uidMappings"]
+        b.config["mounts"].append(mount)
+        look("idmap", b)
+    b = Bundle(shell="touch /tmp/x; mount --bind /tmp/x /dev/fuse && echo mounted; "
+                     "grep -c fuse /proc/1/mountinfo")
+    b.user_namespace()
+    os.chmod(os.path.join(b.rootfs, "tmp"), 0o777)
+    b.linux["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229,
+                           "fileMode": 0o666, "uid": 0, "gid": 0}]
+    look("device", b)
+
+
+def test_no_pivot_hides_proc():
+    """--no-pivot: who makes a user namespace inside cannot mount a procfs without what is masked"""
+    b = Bundle(["/bin/unshare", "-Urmpf", "sh", "-c",
+                "mount -t proc none /proc && echo bare; mount -t sysfs none /sys && echo bare; true"])
+    b.without("network")
+    for options in (["--no-pivot"], []):
+        status, out, err = b.run(*options)
+        equal(status, 0)
+        check("bare" not in out, f"{options}: {out}")
+        equal(err.count("denied"), 2)
 
 
 def test_network():
