@@ -39,13 +39,13 @@ static uint32_t block_hash(uint64_t pc, uint64_t page, uint32_t mode)
     return hash_of(pc ^ (page << 20) ^ (page >> 44) ^ ((uint64_t)mode << 56));
 }
 
-struct block *blocks_find(struct block_table *t, uint64_t pc, uint64_t page, uint32_t mode,
-                          bool stale)
+struct block *blocks_find(struct block_table *t, const struct block_key *key, bool stale)
 {
     if (stale && !t->n_stale)
         return NULL;
-    for (struct block *b = t->hash[block_hash(pc, page, mode)]; b; b = b->hash_next)
-        if (b->pc == pc && b->page == page && b->mode == mode && b->stale == stale)
+    for (struct block *b = t->hash[block_hash(key->pc, key->page, key->mode)]; b; b = b->hash_next)
+        if (b->pc == key->pc && b->page == key->page && b->mode == key->mode &&
+            b->page2 == key->page2 && b->stale == stale)
             return b;
     return NULL;
 }

@@ -69,8 +69,14 @@ struct block_table {
 /* Zeroed memory that lives until blocks_clear. */
 void *blocks_alloc(struct block_table *t, size_t size);
 
-struct block *blocks_find(struct block_table *t, uint64_t pc, uint64_t page, uint32_t mode,
-                          bool stale);
+/* What makes a translation the one that is wanted: the same pc in the same mode, its bytes on the
+ * same pages. page2 is NO_PAGE but for an instruction over a page's end, when paged. */
+struct block_key {
+    uint64_t pc, page, page2;
+    uint32_t mode;
+};
+
+struct block *blocks_find(struct block_table *t, const struct block_key *key, bool stale);
 
 void blocks_make_stale(struct block_table *t, struct block *b);
 

@@ -222,16 +222,26 @@ int engine_fork_child(struct engine *e, struct cpu *self, struct error **err)
     return r;
 }
 
-/* Notes that code on the page at pc is translated from now on, and answers where the page's bytes
- * are. */
-static bool claim_page(struct cpu *cpu, uint64_t pc, const uint8_t **host)
+/* Which block the cpu is at, and the host addresses of its pages. */
+struct place {
+    struct block_key key;
+    const uint8_t *host, *host2;
+};
+
+/* false: the instruction cannot be fetched; cpu->trap is set. */
+static bool locate(struct cpu *cpu, struct place *out)
 {
     struct code_span span;
+    uint64_t pc = cpu->pc;
     if (!cpu->ops->fetch(cpu, pc, &span))
         return false;
-    *host = span.bytes - (pc & 0xfff);
-    if (cpu->ops->code_page)
-        cpu->ops->code_page(cpu, span.page);
+    *out = (struct place){{pc, span.page, NO_PAGE, cpu->mode}, span.bytes - (pc & 0xfff), NULL};
+    if (!cpu->engine->config.paged || !lift_straddles(pc, &span))
+        return true;
+    if (!cpu->ops->fetch(cpu, pc + 2, &span))
+        return false;
+    out->key.page2 = span.page;
+    out->host2 = span.bytes;
     return true;
 }
 
@@ -251,31 +261,35 @@ static void trace_block(struct engine *e, const struct ir_block *ir, const struc
 /* What a search for a block came to. Its pointers are good as long as the engine's generation is
  * `generation`. */
 struct found {
-    enum {
+    enum outcome {
         FOUND,
         TRAPPED,
         AGAIN
     } what;
     const uint8_t *code;
     const struct ir_block *ir;
+    uint64_t page;
 };
 
 static struct found found_block(const struct block *b)
 {
-    return (struct found){.what = FOUND, .code = b->code, .ir = b->ir};
+    return (struct found){.what = FOUND, .code = b->code, .ir = b->ir, .page = b->page};
 }
 
-/* Lifts the block at cpu->pc into cpu->p.ir. The pages are marked before their bytes are read, so
- * that no write in between goes unnoticed. */
-static bool lift(struct cpu *cpu, const uint8_t **host, const uint8_t **host2)
+/* Lifts the block at `at` into cpu->p.ir. Its pages are announced before their bytes are read, so
+ * that no write in between goes unnoticed. AGAIN: they have become others meanwhile. */
+static enum outcome lift(struct cpu *cpu, const struct place *at)
 {
     struct ir_block *ir = cpu->p.ir;
     bool paged = cpu->engine->config.paged;
-    if (!claim_page(cpu, cpu->pc, host) || !lift_block(cpu, paged, ir))
-        return false;
-    if (paged && ir->page2 != NO_PAGE)
-        return claim_page(cpu, (cpu->pc & ~0xfffull) + 0x1000, host2) && lift_block(cpu, paged, ir);
-    return true;
+    if (cpu->ops->code_page) {
+        cpu->ops->code_page(cpu, at->key.page);
+        if (at->key.page2 != NO_PAGE)
+            cpu->ops->code_page(cpu, at->key.page2);
+    }
+    if (!lift_block(cpu, paged, ir))
+        return TRAPPED;
+    return ir->page == at->key.page && ir->page2 == at->key.page2 ? FOUND : AGAIN;
 }
 
 static void count_block(struct engine *e, const struct ir_block *ir, const struct block *b)
@@ -289,24 +303,18 @@ static void count_block(struct engine *e, const struct ir_block *ir, const struc
 }
 
 /* Makes a block of ir. The lock is held. */
-static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const uint8_t *host,
-                              const uint8_t *host2)
+static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const struct place *at)
 {
     struct engine *e = cpu->engine;
-    struct block *b = blocks_find(&e->blocks, ir->pc, ir->page, ir->mode, false);
-    if (b && b->page2 == ir->page2)
+    struct block *b = blocks_find(&e->blocks, &at->key, false);
+    if (b)
         return found_block(b); /* another hart was faster */
-    if (b) {
-        blocks_make_stale(&e->blocks, b); /* the page after it is another one now */
-        if (b->code)
-            emit_redirect(e, b, NULL);
-    }
     if (e->config.interpret ? e->blocks.n >= BLOCKS_LIMIT : !emit_has_room(e, ir)) {
         flush_locked(e, cpu);
         return (struct found){.what = AGAIN};
     }
-    struct block *old = blocks_find(&e->blocks, ir->pc, ir->page, ir->mode, true);
-    b = blocks_add(&e->blocks, ir, e->config.paged, host, host2);
+    struct block *old = blocks_find(&e->blocks, &at->key, true);
+    b = blocks_add(&e->blocks, ir, e->config.paged, at->host, at->host2);
     if (e->config.interpret) {
         b->ir = blocks_alloc(&e->blocks, sizeof *b->ir);
         memcpy(b->ir, ir, sizeof *b->ir);
@@ -321,15 +329,15 @@ static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const 
     return found_block(b);
 }
 
-static struct found translate(struct cpu *cpu)
+static struct found translate(struct cpu *cpu, const struct place *at)
 {
     struct engine *e = cpu->engine;
-    const uint8_t *host = NULL, *host2 = NULL;
-    if (!lift(cpu, &host, &host2))
-        return (struct found){.what = TRAPPED};
+    struct found f = {.what = lift(cpu, at)};
+    if (f.what != FOUND)
+        return f;
     ir_optimize(cpu->p.ir);
     pthread_mutex_lock(&e->lock);
-    struct found f = add_block(cpu, cpu->p.ir, host, host2);
+    f = add_block(cpu, cpu->p.ir, at);
     pthread_mutex_unlock(&e->lock);
     return f;
 }
@@ -338,27 +346,19 @@ static struct found translate(struct cpu *cpu)
 static struct found find_block(struct cpu *cpu)
 {
     struct engine *e = cpu->engine;
-    struct code_span span, span2;
-    if (!cpu->ops->fetch(cpu, cpu->pc, &span))
+    struct place at;
+    if (!locate(cpu, &at))
         return (struct found){.what = TRAPPED};
     struct found f = {.what = AGAIN};
-    uint64_t page2 = NO_PAGE;
     pthread_mutex_lock(&e->lock);
     e->stats.lookups++;
-    struct block *b = blocks_find(&e->blocks, cpu->pc, span.page, cpu->mode, false);
+    struct block *b = blocks_find(&e->blocks, &at.key, false);
     if (b) {
         e->stats.lookup_hits++;
-        page2 = b->page2;
         f = found_block(b);
     }
     pthread_mutex_unlock(&e->lock);
-    if (f.what == FOUND && page2 != NO_PAGE) {
-        if (!cpu->ops->fetch(cpu, (cpu->pc & ~0xfffull) + 0x1000, &span2))
-            return (struct found){.what = TRAPPED};
-        if (span2.page != page2)
-            f.what = AGAIN;
-    }
-    return f.what == FOUND ? f : translate(cpu);
+    return f.what == FOUND ? f : translate(cpu, &at);
 }
 
 /* Before code is entered: drops what an older generation or another mode left behind. */
@@ -376,13 +376,20 @@ static void check_caches(struct cpu *cpu, uint64_t generation)
     }
 }
 
-static void patch_link(struct engine *e, uint64_t number, uint64_t generation, const uint8_t *code)
+/* Makes link `number` lead to what was found at its target. When paged the link's own page must be
+ * the target's, as may_link of the emitter promises, by the mapping of now too: the guest may have
+ * changed it since the link was entered. */
+static void patch_link(struct engine *e, uint64_t number, uint64_t generation,
+                       const struct found *to)
 {
     pthread_mutex_lock(&e->lock);
     /* a flush in between has made the number mean something else, or nothing */
     if (atomic_load(&e->generation) == generation && number < e->blocks.n_links) {
-        emit_patch_link(e, &e->blocks.links[number], code);
-        e->stats.links++;
+        const struct link *l = &e->blocks.links[number];
+        if (!e->config.paged || e->blocks.all[l->block]->page == to->page) {
+            emit_patch_link(e, l, to->code);
+            e->stats.links++;
+        }
     }
     pthread_mutex_unlock(&e->lock);
 }
@@ -442,7 +449,7 @@ static enum engine_exit run_translated(struct cpu *cpu)
             code = f.code;
             *j = (struct jump_entry){.pc = cpu->pc, .code = f.code};
             if (from_link && link_generation == generation)
-                patch_link(e, cpu->p.exit_arg, generation, code);
+                patch_link(e, cpu->p.exit_arg, generation, &f);
         }
         enum leave why = enter(cpu, code, generation);
         from_link = why == LEAVE_LINK;

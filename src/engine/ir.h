@@ -193,11 +193,12 @@ struct ir_insn {
 struct ir_block {
     uint64_t pc;
     uint32_t mode;
-    uint64_t page, page2; /* code_span.page of the first and, if any, second page its bytes come
-                             from; page2 else UINT64_MAX */
-    uint32_t n;           /* IR instructions */
-    uint32_t n_guest;     /* guest instructions */
-    uint32_t n_bytes;     /* guest bytes, summed */
+    uint64_t page;    /* code_span.page of its first byte; when paged, that of all its bytes, */
+    uint64_t page2;   /* unless it is one instruction over the page's end: the second page;
+                         else UINT64_MAX */
+    uint32_t n;       /* IR instructions */
+    uint32_t n_guest; /* guest instructions */
+    uint32_t n_bytes; /* guest bytes, summed */
     struct ir_insn insn[IR_LIMIT];
     uint64_t guest_pc[BLOCK_MAX_INSNS];  /* address of each guest instruction */
     uint32_t guest_raw[BLOCK_MAX_INSNS]; /* its bytes (16-bit ones zero-extended) */
@@ -212,6 +213,10 @@ struct cpu;
  * instruction trapped; cpu->trap is set. A fetch that would trap later ends the block before that
  * instruction. */
 bool lift_block(struct cpu *cpu, bool paged, struct ir_block *out);
+
+/* Whether the instruction at pc, whose bytes begin in span, reaches into the next page. */
+struct code_span;
+bool lift_straddles(uint64_t pc, const struct code_span *span);
 
 /* Removes what nothing uses and SETs that are overwritten before anybody can look; counts uses. */
 void ir_optimize(struct ir_block *b);

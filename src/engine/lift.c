@@ -40,17 +40,18 @@ static bool fetch16(struct lifter *l, uint64_t pc, uint16_t *out, uint64_t *page
     return true;
 }
 
-/* Makes page one of the block's two. */
-static bool claim(struct ir_block *b, uint64_t page)
+static unsigned length_of(uint16_t low)
 {
-    if (b->n_guest == 0 && b->page == UINT64_MAX)
-        b->page = page;
-    if (page == b->page || page == b->page2)
-        return true;
-    if (b->page2 != UINT64_MAX)
+    return isa_length(low) == 2 ? 2 : 4; /* what is longer traps, 4 bytes at a time */
+}
+
+bool lift_straddles(uint64_t pc, const struct code_span *span)
+{
+    uint16_t low;
+    if ((pc & 0xfff) != 0xffe || span->len < 2)
         return false;
-    b->page2 = page;
-    return true;
+    memcpy(&low, span->bytes, 2);
+    return length_of(low) == 4;
 }
 
 /* Appends the bytes at pc to the block as its next guest instruction. false: they cannot be
@@ -60,18 +61,22 @@ static bool fetch_insn(struct lifter *l, uint64_t pc)
     struct ir_block *b = l->bd.b;
     uint16_t low, high = 0;
     uint64_t page, page_high;
-    unsigned len;
+    unsigned len, n = b->n_guest;
     if (l->paged && (pc ^ b->pc) & PAGE_MASK)
         return false;
     if (!fetch16(l, pc, &low, &page))
         return false;
-    len = isa_length(low) == 2 ? 2 : 4;
+    len = length_of(low);
     page_high = page;
     if (len == 4 && !fetch16(l, pc + 2, &high, &page_high))
         return false;
-    if (!claim(b, page) || !claim(b, page_high))
+    if (!n)
+        b->page = page;
+    if (l->paged && (page != b->page || (page_high != page && n)))
         return false;
-    unsigned n = b->n_guest++;
+    if (l->paged && page_high != page)
+        b->page2 = page_high;
+    b->n_guest++;
     b->guest_pc[n] = pc;
     b->guest_raw[n] = low | (uint32_t)high << 16;
     b->guest_len[n] = (uint8_t)len;

@@ -128,10 +128,12 @@ static uint64_t guest_pc(const struct emit *m, unsigned i)
 }
 
 /* Code may be reached by a patched jump only when the mapping that made the target's address mean
- * this page is the one that makes ours mean ours: always without paging, and on the same page. */
+ * this page is the one that makes ours mean ours: always without paging, and on the same page. The
+ * last two bytes of a page may be half an instruction, whose other half another mapping decides. */
 static bool may_link(const struct emit *m, uint64_t target)
 {
-    return !m->paged || (target & ~0xfffull) == (m->ir->pc & ~0xfffull);
+    return !m->paged ||
+           ((target & ~0xfffull) == (m->ir->pc & ~0xfffull) && (target & 0xfff) != 0xffe);
 }
 
 /* rax: guest pc. Leaves rcx at its entry in the jump cache, and the flags at equal when it is
