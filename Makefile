@@ -24,7 +24,7 @@ run: all guest
 
 check: deps all guest
 	scripts/programs.sh
-	tests/run
+	tests/run $(if $(SKIPS),--skips $(SKIPS))
 
 bench: all guest
 	scripts/deps.sh bench

@@ -89,6 +89,36 @@ stat_of() { wirt stats --no-stream --json "$1" | jq -e ".[0]$2"; } # GUEST PATH,
 inspected() { wirt inspect "$1" | jq -r ".[0]$2"; }              # GUEST PATH, e.g. .status
 machine_stat() { wirt stats --no-stream --json "$1" | jq -e ".[0].machine$2"; }
 
+# host_time: two numbers of the host since its start, in ticks of all processors: idle, and all
+host_time() { awk '$1 == "cpu" { print $5, $2 + $3 + $4 + $5 + $6 + $7 + $8 + $9 }' /proc/stat; }
+# cpu_share NAME GUEST PERCENT: a guest that is a busy loop gets as much of a processor as its limit says, to a tenth
+# (and one percent: a period that is cut). More is never right; less is, while others are at work on this host: then it
+# is tried again, and in the end skipped.
+cpu_share() {
+    local name=$1 guest=$2 percent=$3 try used wall idle all idle_then all_then share
+    for try in 1 2 3; do
+        used=$(stat_of "$guest" .cpu_us) wall=$(date +%s%N)
+        read -r idle_then all_then < <(host_time)
+        sleep 4
+        used=$(($(stat_of "$guest" .cpu_us) - used)) wall=$((($(date +%s%N) - wall) / 1000))
+        read -r idle all < <(host_time)
+        share=$((used * 100 / wall))
+        if [ $share -gt $((percent + percent / 10 + 1)) ]; then
+            not_ok "$name" "$share % of a processor, and $percent % is the limit"
+            return
+        fi
+        if [ $share -ge $((percent - percent / 10 - 1)) ]; then
+            ok "$name ($share %)"
+            return
+        fi
+        if [ $(((idle - idle_then) * 100)) -gt $(((all - all_then) * 30)) ]; then
+            not_ok "$name" "$share % of a processor, with a limit of $percent % and a host that has nothing else to do"
+            return
+        fi
+    done
+    skip "$name" "the host is busy: $share % of a processor is what was left, $percent % is the limit"
+}
+
 is_root() { [ "$(id -u)" -eq 0 ]; }
 is_static() { ldd "$1" 2>&1 | grep -qE "not a dynamic|statically linked"; } # FILE
 # within_reach: an ordinary user may have no way to the build folder, as below /root. Then root runs the

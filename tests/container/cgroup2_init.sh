@@ -69,7 +69,7 @@ sleep 1
 u=$(usage spin) t=$(uptime_ms)
 sleep 5
 share=$((($(usage spin) - u) / 10 / ($(uptime_ms) - t)))
-if [ $share -ge 5 ] && [ $share -le 26 ]; then
+if [ $share -ge 17 ] && [ $share -le 23 ]; then
     ok "a busy loop held to 20 % of a CPU (got $share %)"
 else
     not_ok "a busy loop held to 20 % of a CPU" "got $share %"

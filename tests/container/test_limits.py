@@ -81,19 +81,33 @@ def cpu_seconds(b):
     return json.loads(out)["data"]["cpu"]["usage"]["total"] / 1e9
 
 
+def host_time():
+    """Ticks of all processors since the host's start: idle, and all."""
+    with open("/proc/stat") as f:
+        ticks = [int(n) for n in f.readline().split()[1:9]]
+    return ticks[3], sum(ticks)
+
+
 def test_cpu():
-    """a busy loop held to a fifth of a CPU gets no more"""
+    """a busy loop held to a fifth of a CPU gets that, and no more"""
     need("cpu")
     b = Bundle(shell="while :; do :; done")
     b.linux["resources"]["cpu"] = {"quota": 20000, "period": 100000}
     b.create()
     b.start()
-    time.sleep(0.3)
-    used, then = cpu_seconds(b), time.monotonic()
-    time.sleep(3)
-    share = (cpu_seconds(b) - used) / (time.monotonic() - then)
+    share, idle = 0, 0
+    for _ in range(3):
+        used, then, (idle_then, all_then) = cpu_seconds(b), time.monotonic(), host_time()
+        time.sleep(3)
+        share = (cpu_seconds(b) - used) / (time.monotonic() - then)
+        idle = (host_time()[0] - idle_then) / (host_time()[1] - all_then)
+        check(share < 0.23, f"share {share:.3f} of a CPU")
+        if share > 0.17:
+            break
     b.delete()
-    check(0.02 < share < 0.26, f"share {share:.3f} of a CPU")
+    if idle < 0.3 and share <= 0.17:
+        raise Skip(f"the host is busy: {share:.3f} of a CPU is what was left")
+    check(share > 0.17, f"share {share:.3f} of a CPU on a host that has nothing else to do")
 
 
 def test_cpu_weight():

@@ -71,6 +71,19 @@ def nested(b):
     b.config["mounts"].append({"destination": "/run", "type": "tmpfs", "source": "tmpfs"})
 
 
+def chains_of_innermost():
+    """The pids, one a namespace, of each "sleep 3" that the host sees."""
+    chains = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline") as c, open(f"/proc/{pid}/status") as s:
+                if c.read() == "sleep\x003\x00":
+                    chains += [x.split()[1:] for x in s if x.startswith("NSpid")]
+        except OSError:
+            continue
+    return chains
+
+
 def test_nested_three_deep():
     """PID: containers in containers, three deep; the host sees all, each level only what is below"""
     if is_dynamic(str(BUILD / "wirt-oci")):
@@ -97,15 +110,10 @@ def test_nested_three_deep():
     outer.write()
     p = subprocess.Popen([str(BUILD / "wirt-oci"), "--root", ROOT, "run", "--bundle", outer.dir,
                           outer.id], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(1.5)
-    chains = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline") as c, open(f"/proc/{pid}/status") as s:
-                if c.read() == "sleep\x003\x00":
-                    chains += [x.split()[1:] for x in s if x.startswith("NSpid")]
-        except OSError:
-            continue
+    chains, end = [], time.monotonic() + 20
+    while not chains and time.monotonic() < end:
+        time.sleep(0.05)
+        chains = chains_of_innermost()
     out, err = p.communicate(timeout=30)
     equal((p.returncode, err.decode()), (0, ""))
     # The innermost shell is process 1 of its namespace and sees no number but its own.

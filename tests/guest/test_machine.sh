@@ -70,14 +70,13 @@ contains "top" second_level_faults "$(wirt top -n 1)"
 wirt update --memory 2g m 2>"$scratch/said"
 contains "update says what instead" balloon "$(cat "$scratch/said")"
 check "pause" wirt pause m
-sleep 0.5
+sleep 0.5 # what it had said is on its way to the log
 before=$(wirt logs m | wc -l)
 sleep 1
 equal "a paused machine stands still" "$before" "$(wirt logs m | wc -l)"
 check "stats of a paused machine" wirt stats --json m
 check "resume" wirt resume m
-sleep 1
-within "a resumed machine goes on" "$(wirt logs m | wc -l)" $((before + 1)) 100000
+check "a resumed machine goes on" wait_for 20 more_lines m "$before"
 
 # The balloon: what the guest gives up, the host gets back.
 rss() { awk '/^VmRSS/ { print int($2 / 1024) }' "/proc/$(wirt inspect m | jq '.[0].pid')/status"; }
@@ -86,7 +85,7 @@ deflated() { [ "$(wirt balloon --json m | jq '.actual')" -le $((8 << 20)) ]; }
 check "balloon" wirt balloon m 512m
 check "the guest inflates" wait_for 30 inflated
 check "the guest lives" logged m beat
-within "resident memory in MiB with 512 MiB left" "$(rss)" 1 600
+within "resident memory in MiB with 512 MiB left" "$(rss)" 50 600
 check "balloon back" wirt balloon m 1g
 check "the guest deflates" wait_for 30 deflated
 wirt balloon m 9g 2>"$scratch/said"
@@ -97,8 +96,7 @@ wirt rm m >/dev/null
 
 # A guest that spins with interrupts off still stops.
 wirt run -d --as machine --name spin --firmware "$build/programs/machine/spin" >/dev/null
-sleep 1
-check "a spinning guest runs" running spin
+check "a spinning guest runs" wait_for 20 logged spin spinning
 start=$SECONDS
 check "a spinning guest is stopped" timeout 60 "$wirt_binary" --root "$scratch/state" stop -t 1 spin
 within "in time" $((SECONDS - start)) 0 10

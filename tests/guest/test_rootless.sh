@@ -27,18 +27,18 @@ if "${user[@]}" unshare --user true 2>/dev/null; then
         skip "container of riscv64 programs" "wirt-riscv64 is linked dynamically here"
     fi
     wirt run -d --name b "$guest/rootfs-native" sh -c 'while :; do echo tick; sleep 0.1; done' >/dev/null
-    sleep 0.5
+    check "it runs" wait_for 20 logged b tick
     contains "ps" b "$(wirt ps)"
     equal "exec" "in it" "$(wirt exec b echo in it)"
     check "stats" jq -e '.[0].pids >= 1 and .[0].memory > 0' <(wirt stats --json b)
     wirt pause b >/dev/null
-    sleep 0.3
+    sleep 0.3 # what it had said is on its way to the log
     before=$(wirt logs b | wc -l)
     sleep 0.4
     equal "pause" "$before" "$(wirt logs b | wc -l)"
     wirt resume b >/dev/null
-    sleep 0.4
-    within "resume" "$(wirt logs b | wc -l)" $((before + 1)) 10000
+    more_lines() { [ "$(wirt logs b | wc -l)" -gt "$before" ]; }
+    check "resume" wait_for 20 more_lines
     check "stop" wirt stop -t 1 b
     check "rm" wirt rm b
 else

@@ -49,10 +49,11 @@ run -d --name orphan "$root" sh -c 'while :; do sleep 0.1; done' >/dev/null
 monitor=$(wirt inspect orphan | jq '.[0].monitorPid')
 workload=$(wirt inspect orphan | jq '.[0].pid')
 kill -KILL "$monitor"
-sleep 0.5
-equal "a guest without its monitor is dead" "dead" "$(wirt inspect orphan | jq -r '.[0].status')"
+dead() { [ "$(inspected "$1" .status)" = dead ]; }
 # Whoever adopted it may not have taken its last word yet.
-check "and its process is gone" test "$(sed 's/.*) //' "/proc/$workload/stat" 2>/dev/null | cut -c1 | tr -d Z)" = ""
+gone() { [ "$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -c1 | tr -d Z)" = "" ]; }
+check "a guest without its monitor is dead" wait_for 10 dead orphan
+check "and its process is gone" wait_for 10 gone "$workload"
 contains "kill says so" "monitor is gone" "$(wirt kill orphan 2>&1)"
 check "rm of a dead guest" wirt rm orphan
 equal "nothing is left" "" "$(find "$state/guests" "$state/names" -mindepth 1)"
@@ -77,8 +78,7 @@ workload=$(wirt inspect boxed | jq '.[0].pid')
 kill -KILL "$(wirt inspect boxed | jq '.[0].monitorPid')"
 echo noise >"$state/guests/$id/state.json"
 check "rm -f of a damaged container" wirt rm -f "$id"
-sleep 0.2
-check "ends it" test "$(sed 's/.*) //' "/proc/$workload/stat" 2>/dev/null | cut -c1 | tr -d Z)" = ""
+check "ends it" wait_for 10 gone "$workload"
 equal "and leaves nothing" "" "$(find "$state/guests" "$state/oci" -mindepth 1 -not -path '*/.cache*')"
 
 # The control socket takes anything.

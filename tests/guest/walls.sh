@@ -5,6 +5,7 @@
 run() { wirt run "${as[@]}" "$@"; }
 running() { wirt inspect "$1" | jq -e '.[0].status == "running"'; }
 ended() { wirt inspect "$1" | jq -e '.[0].status == "exited"'; }
+more_lines() { [ "$(wirt logs "$1" | wc -l)" -gt "$2" ]; } # GUEST COUNT
 status_of() { wirt inspect "$1" | jq -r '.[0].exitStatus'; }
 left_over() { find "$scratch/state/guests" "$scratch/state/names" "$scratch/state/oci" -mindepth 1 -not -path '*/.cache*' 2>/dev/null | head -n 3; }
 
@@ -135,8 +136,7 @@ test_pause() {
     equal "$wall: a paused guest stands still" "$before" "$after"
     contains "$wall: ps says so" Paused "$(wirt ps)"
     check "$wall: resume" wirt resume ticks
-    sleep 0.5
-    within "$wall: a resumed guest goes on" "$(wirt logs ticks | wc -l)" $((before + 1)) 100000
+    check "$wall: a resumed guest goes on" wait_for 20 more_lines ticks "$before"
     wirt pause ticks >/dev/null
     check "$wall: rm -f of a paused guest" wirt rm -f ticks
 }
@@ -185,7 +185,7 @@ test_signals() {
 
 test_attach() {
     run -d -i --name pipe "$root" cat >/dev/null
-    equal "$wall: attach with input" "through" "$(echo through | timeout 10 "$wirt_binary" --root "$scratch/state" attach pipe)"
+    equal "$wall: attach with input" "through" "$(echo through | timeout 60 "$wirt_binary" --root "$scratch/state" attach pipe)"
     check "$wall: and its end ended the guest" wait_for 20 ended pipe
     wirt rm pipe >/dev/null
 }

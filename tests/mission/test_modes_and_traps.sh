@@ -12,10 +12,10 @@ logs traps first 60 "the guest comes up" || finish
 ecalls=$(machine_stat traps .hart_counters.traps.ecall_u)
 csrs=$(machine_stat traps .hart_counters.system_instructions.csr)
 sbi=$(machine_stat traps .hart_counters.system_instructions.sbi)
-within "system calls trapped from user to kernel mode" "$ecalls" 100 100000000
-within "CSR instructions were emulated" "$csrs" 1000 1000000000
-within "calls of the kernel to the hypervisor (SBI)" "$sbi" 10 100000000
-within "page faults were taken by the guest's kernel" "$(machine_stat traps .hart_counters.traps.store_page)" 10 100000000
+within "system calls trapped from user to kernel mode" "$ecalls" 3000 20000
+within "CSR instructions were emulated" "$csrs" 200000 3000000
+within "calls of the kernel to the hypervisor (SBI)" "$sbi" 10 1000
+within "page faults were taken by the guest's kernel" "$(machine_stat traps .hart_counters.traps.store_page)" 2000 20000
 sleep 1
 within "a guest that does nothing hardly traps" "$(($(machine_stat traps .hart_counters.traps.ecall_u) - ecalls))" 0 2000
 
