@@ -1,13 +1,15 @@
 #include "base/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-/* The one piece of process-wide state: a process has one standard error. */
+/* Process-wide, as a process has one standard error. */
 static struct {
     const char *program;
     enum log_level level;
@@ -68,15 +70,34 @@ static void log_to_file(enum log_level level, const char *text)
         return; /* a log that cannot be written has nobody to tell */
 }
 
-void log_message(enum log_level level, const char *fmt, ...)
+/* What a guest can make us say must not fill a disk. A bucket of LOG_BURST warnings, of which one
+ * comes back each second. */
+static struct {
+    pthread_mutex_t lock;
+    time_t last;
+    unsigned said; /* of the burst */
+    unsigned long left_out;
+} limit = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Whether one more may be said. *left_out: how many were not, since the last that was. */
+static bool allowed(unsigned long *left_out)
 {
-    if (level > log_state.level && log_state.fd < 0)
-        return;
-    char text[2048];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_mutex_lock(&limit.lock);
+    time_t passed = now.tv_sec - limit.last;
+    limit.said = passed < (time_t)limit.said ? limit.said - (unsigned)passed : 0;
+    limit.last = now.tv_sec;
+    bool yes = limit.said < LOG_BURST;
+    *left_out = yes ? limit.left_out : 0;
+    limit.left_out = yes ? 0 : limit.left_out + 1;
+    limit.said += yes;
+    pthread_mutex_unlock(&limit.lock);
+    return yes;
+}
+
+static void say(enum log_level level, const char *text)
+{
     if (level <= log_state.level) {
         if (level == LOG_ERROR)
             fprintf(stderr, "%s: %s\n", log_state.program, text);
@@ -85,4 +106,23 @@ void log_message(enum log_level level, const char *fmt, ...)
     }
     if (log_state.fd >= 0)
         log_to_file(level, text);
+}
+
+void log_message(enum log_level level, const char *fmt, ...)
+{
+    if (level > log_state.level && log_state.fd < 0)
+        return;
+    char text[2048];
+    unsigned long left_out = 0;
+    if ((level == LOG_WARN || level == LOG_INFO) && !allowed(&left_out))
+        return;
+    if (left_out) {
+        snprintf(text, sizeof text, "%lu messages were left out: too many at once", left_out);
+        say(LOG_WARN, text);
+    }
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    say(level, text);
 }

@@ -18,6 +18,10 @@ void log_init(const char *program, enum log_level level);
  * callers pass --log-format json for). */
 void log_to_fd(int fd, int json);
 
+/* Of warnings and infos that come faster than one a second, after this many the rest is left out
+ * and counted: the next one that is said tells how many. Most are about what a guest did. */
+#define LOG_BURST 50
+
 void log_message(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_message(LOG_ERROR, __VA_ARGS__)

@@ -1,5 +1,6 @@
 #include "base/loop.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -41,6 +42,8 @@ struct loop {
     void *idle_arg;
     pthread_mutex_t lock; /* guards calls */
     struct call *calls, **calls_tail;
+    struct call *ended, **ended_tail; /* what is to be freed */
+    bool running, disposing;
 };
 
 uint64_t clock_ns(void)
@@ -73,6 +76,7 @@ struct loop *loop_new(struct error **err)
 {
     struct loop *l = xcalloc(1, sizeof *l);
     l->calls_tail = &l->calls;
+    l->ended_tail = &l->ended;
     pthread_mutex_init(&l->lock, NULL);
     l->wakefd = -1;
     l->epfd = epoll_create1(EPOLL_CLOEXEC);
@@ -93,10 +97,39 @@ fail:
     return NULL;
 }
 
+void loop_dispose(struct loop *l, loop_fn *fn, void *arg)
+{
+    struct call *c = xcalloc(1, sizeof *c);
+    *c = (struct call){.fn = fn, .arg = arg};
+    *l->ended_tail = c;
+    l->ended_tail = &c->next;
+}
+
+bool loop_may_free(const struct loop *l)
+{
+    return l->disposing || !l->running;
+}
+
+static void dispose_all(struct loop *l)
+{
+    l->disposing = true;
+    while (l->ended) {
+        struct call *c = l->ended;
+        l->ended = c->next;
+        if (!l->ended)
+            l->ended_tail = &l->ended;
+        c->fn(c->arg);
+        free(c);
+    }
+    l->disposing = false;
+}
+
 void loop_free(struct loop *l)
 {
     if (!l)
         return;
+    assert(!l->running);
+    dispose_all(l);
     while (l->calls) {
         struct call *next = l->calls->next;
         free(l->calls);
@@ -200,12 +233,16 @@ static int next_timeout_ms(const struct loop *l)
 int loop_run(struct loop *l, struct error **err)
 {
     struct epoll_event evs[32];
+    l->running = true;
     while (!l->quit) {
+        dispose_all(l);
         if (l->idle)
             l->idle(l->idle_arg);
         int n = epoll_wait(l->epfd, evs, 32, next_timeout_ms(l));
-        if (n < 0 && errno != EINTR)
+        if (n < 0 && errno != EINTR) {
+            l->running = false;
             return error_set(err, errno, "epoll_wait");
+        }
         for (int i = 0; i < n && !l->quit; i++) {
             int fd = evs[i].data.fd;
             /* an earlier callback of this round may have removed it */
@@ -214,7 +251,8 @@ int loop_run(struct loop *l, struct error **err)
         }
         run_timers(l);
     }
-    l->quit = false;
+    l->quit = l->running = false;
+    dispose_all(l);
     return 0;
 }
 

@@ -1,5 +1,10 @@
 /* An event loop: epoll, with descriptors and timers. One thread runs it; loop_wake may be called
- * from any. */
+ * from any.
+ *
+ * The rule of what lives in a loop: nothing is freed while a callback runs, as somebody up the
+ * stack may be about to go on with it. What ends takes itself out (watches, timers, lists) at once
+ * and hands itself to loop_dispose; a function that frees such a thing begins with
+ * assert(loop_may_free(loop)). */
 #ifndef WIRT_BASE_LOOP_H
 #define WIRT_BASE_LOOP_H
 
@@ -31,6 +36,12 @@ void loop_timer(struct loop *l, uint64_t deadline_ns, loop_fn *fn, void *arg);
 /* Called after every round, before the loop sleeps (for libraries that have to be polled). May be
  * NULL. */
 void loop_idle(struct loop *l, loop_fn *fn, void *arg);
+
+/* Calls fn(arg), which frees arg, when no callback runs: after this round, or in loop_free. It may
+ * do nothing else with the loop than loop_dispose. */
+void loop_dispose(struct loop *l, loop_fn *fn, void *arg);
+/* Whether this is such a moment: fn of loop_dispose runs, or the loop does not. */
+bool loop_may_free(const struct loop *l);
 
 /* Runs until loop_quit. 0, or -1 with err. */
 int loop_run(struct loop *l, struct error **err);

@@ -1,5 +1,6 @@
 #include "guest/agent_link.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct agent_session {
     uint16_t number;
     size_t input_room;     /* bytes that may be sent */
     size_t output_owed[2]; /* bytes that arrived and were not passed on */
+    bool ended;            /* its number may be another one's */
 };
 
 struct agent_link {
@@ -33,6 +35,7 @@ struct agent_link {
     loop_fn *on_hello;
     void *arg;
     bool answers;
+    bool broken;             /* nothing more goes either way; its sessions are about to be told */
     char nonce[AGENT_NONCE]; /* of the agent that answers */
     struct str in, out;
     struct agent_session *sessions[MAX_SESSIONS];
@@ -42,16 +45,25 @@ static void link_ready(void *arg, int fd, uint32_t events);
 
 static void rewatch(struct agent_link *l)
 {
-    if (l->fd >= 0)
+    if (l->fd >= 0 && !l->broken)
         loop_watch(l->loop, l->fd, EPOLLIN | (l->out.len ? EPOLLOUT : 0), link_ready, l, NULL);
+}
+
+static void session_free(void *arg)
+{
+    struct agent_session *s = arg;
+    assert(loop_may_free(s->link->loop));
+    free(s);
 }
 
 static void session_end(struct agent_session *s, int status)
 {
     s->link->sessions[s->number] = NULL;
+    s->ended = true;
     if (s->ops)
         s->ops->ended(s->arg, status);
-    free(s);
+    s->ops = NULL;
+    loop_dispose(s->link->loop, session_free, s);
 }
 
 static void end_all(struct agent_link *l)
@@ -62,19 +74,33 @@ static void end_all(struct agent_link *l)
             session_end(l->sessions[i], -1);
 }
 
-static void link_broken(struct agent_link *l)
+static void link_end(void *arg)
 {
+    struct agent_link *l = arg;
+    loop_timer(l->loop, UINT64_MAX, link_end, l);
     if (l->fd < 0)
         return;
     loop_unwatch(l->loop, l->fd);
     l->fd = -1;
+    l->broken = true;
     end_all(l);
+}
+
+/* The agent broke the rules. Found out wherever something is sent or taken, it is told to the
+ * sessions from the loop alone: their owners are in the middle of something. */
+static void link_broken(struct agent_link *l)
+{
+    if (l->fd < 0 || l->broken)
+        return;
+    l->broken = true;
+    loop_unwatch(l->loop, l->fd);
+    loop_timer(l->loop, clock_ns(), link_end, l);
 }
 
 static void flush(struct agent_link *l)
 {
     size_t done = 0;
-    while (l->fd >= 0 && done < l->out.len) {
+    while (l->fd >= 0 && !l->broken && done < l->out.len) {
         ssize_t n = send(l->fd, l->out.data + done, l->out.len - done, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
@@ -95,7 +121,7 @@ static void put(struct agent_link *l, enum agent_type type, unsigned session, co
                             .session = (uint16_t)session,
                             .type = (uint8_t)type,
                             .magic = AGENT_MAGIC};
-    if (l->fd < 0)
+    if (l->fd < 0 || l->broken)
         return;
     str_append(&l->out, &f, sizeof f);
     if (len)
@@ -186,7 +212,7 @@ static size_t find_hello(const char *data, size_t len)
 static void take_all(struct agent_link *l)
 {
     size_t done = 0;
-    while (l->fd >= 0 && l->in.len - done >= sizeof(struct agent_frame)) {
+    while (l->fd >= 0 && !l->broken && l->in.len - done >= sizeof(struct agent_frame)) {
         struct agent_frame f;
         const char *data = l->in.data + done;
         size_t left = l->in.len - done;
@@ -218,12 +244,12 @@ static bool take_some(struct agent_link *l)
     if (n < 0 && errno == EAGAIN)
         return false;
     if (n <= 0) {
-        link_broken(l);
+        link_end(l);
         return false;
     }
     str_append(&l->in, buf, (size_t)n);
     take_all(l);
-    return l->fd >= 0;
+    return !l->broken;
 }
 
 static void link_ready(void *arg, int fd, uint32_t events)
@@ -237,10 +263,10 @@ static void link_ready(void *arg, int fd, uint32_t events)
 
 void agent_link_finish(struct agent_link *l)
 {
-    while (l && l->fd >= 0 && take_some(l))
+    while (l && l->fd >= 0 && !l->broken && take_some(l))
         ;
     if (l)
-        link_broken(l);
+        link_end(l);
 }
 
 /* ---- the link ---- */
@@ -264,17 +290,27 @@ struct agent_link *agent_link_new(struct loop *loop, int fd, loop_fn *on_hello, 
     return l;
 }
 
+/* Behind its sessions. */
+static void link_free(void *arg)
+{
+    struct agent_link *l = arg;
+    str_free(&l->in);
+    str_free(&l->out);
+    free(l);
+}
+
 void agent_link_free(struct agent_link *l)
 {
     if (!l)
         return;
+    assert(loop_may_free(l->loop));
+    loop_timer(l->loop, UINT64_MAX, link_end, l);
     if (l->fd >= 0)
         loop_unwatch(l->loop, l->fd);
     for (unsigned i = 0; i < MAX_SESSIONS; i++)
-        free(l->sessions[i]);
-    str_free(&l->in);
-    str_free(&l->out);
-    free(l);
+        if (l->sessions[i])
+            loop_dispose(l->loop, session_free, l->sessions[i]);
+    loop_dispose(l->loop, link_free, l);
 }
 
 bool agent_link_answers(const struct agent_link *l)
@@ -359,7 +395,7 @@ struct agent_session *agent_run(struct agent_link *l, const struct wall_exec *x,
 size_t agent_session_input(struct agent_session *s, const char *data, size_t len)
 {
     size_t done = 0;
-    while (done < len && s->input_room) {
+    while (done < len && s->input_room && !s->ended) {
         size_t n = len - done;
         if (n > s->input_room)
             n = s->input_room;
@@ -392,7 +428,7 @@ void agent_session_took(struct agent_session *s, int which, size_t bytes)
 {
     if (bytes > s->output_owed[which])
         bytes = s->output_owed[which];
-    if (!bytes)
+    if (!bytes || s->ended)
         return;
     s->output_owed[which] -= bytes;
     struct agent_room r = {.bytes = (uint32_t)bytes, .stream = which ? AGENT_ERROR : AGENT_OUTPUT};

@@ -14,14 +14,15 @@
 struct agent_link;
 struct agent_session;
 
-/* Called from the loop. They may end other sessions, not free the link. */
+/* Called from the loop, and by agent_link_finish: never from within a function that sends. They may
+ * do anything to this and other sessions but free the link. */
 struct agent_session_ops {
     /* which: 0 output (or terminal), 1 error. Room for as much comes back by agent_session_took. */
     void (*output)(void *arg, int which, const char *data, size_t len);
     /* There is room for input again. */
     void (*input_room)(void *arg);
-    /* The command has ended, with its exit status, or -1: the agent is no more. The session is
-     * freed after it. */
+    /* The command has ended, with its exit status, or -1: the agent is no more. The session is not
+     * to be used from then on; it frees itself. */
     void (*ended)(void *arg, int status);
 };
 
@@ -29,7 +30,8 @@ struct agent_session_ops {
  * stream socket, stays the caller's and outlives the link; it is made nonblocking. */
 struct agent_link *agent_link_new(struct loop *loop, int fd, loop_fn *on_hello, void *arg,
                                   struct error **err);
-/* Sessions go without being called. */
+/* Sessions go without being called. Not from within a callback of the loop; the memory goes with
+ * loop_free at the latest. */
 void agent_link_free(struct agent_link *l);
 
 /* Takes in all that has arrived and ends what is left: the machine is no more. */

@@ -20,6 +20,8 @@ struct rig {
     int guest; /* the agent's end */
     int hellos, status, input_rooms;
     bool ended;
+    struct agent_session *typed_into; /* gets as much input as there is room for */
+    bool typing;
     struct str output[2];
 };
 
@@ -37,13 +39,20 @@ static void on_output(void *arg, int which, const char *data, size_t len)
 
 static void on_input_room(void *arg)
 {
+    static char much[AGENT_WINDOW];
     struct rig *r = arg;
     r->input_rooms++;
+    r->typing = true;
+    if (r->typed_into)
+        agent_session_input(r->typed_into, much, sizeof much);
+    r->typing = false;
 }
 
 static void on_ended(void *arg, int status)
 {
     struct rig *r = arg;
+    assert_false(r->typing); /* who sends is not told in the middle of it */
+    r->typed_into = NULL;
     r->ended = true;
     r->status = status;
 }
@@ -311,6 +320,48 @@ static void nobody_listens(void **state)
     assert_int_equal(f.session, number);
 }
 
+/* It asks for input again and again and takes none. */
+static void an_agent_that_never_reads(void **state)
+{
+    struct rig *r = *state;
+    struct agent_frame f;
+    char data[4096];
+    struct agent_room room = {.bytes = AGENT_WINDOW, .stream = AGENT_INPUT};
+    hello(r);
+    r->typed_into = run(r, &f, data, sizeof data);
+    on_input_room(r);
+    for (int i = 0; i < 400 && !r->ended; i++) {
+        say(r, AGENT_ROOM, f.session, &room, sizeof room);
+        settle(r);
+    }
+    assert_true(r->ended);
+    assert_int_equal(r->status, -1);
+    assert_false(agent_link_answers(r->link));
+    assert_in_range(r->input_rooms, 100, 200);
+}
+
+/* The same at the machine's end, when all that has arrived is taken in at once. */
+static void an_agent_that_never_read(void **state)
+{
+    struct rig *r = *state;
+    struct agent_frame f;
+    char data[4096];
+    struct agent_room room = {.bytes = AGENT_WINDOW, .stream = AGENT_INPUT};
+    hello(r);
+    r->typed_into = run(r, &f, data, sizeof data);
+    on_input_room(r);
+    struct agent_frame head = {
+        .length = sizeof room, .session = f.session, .type = AGENT_ROOM, .magic = AGENT_MAGIC};
+    STR_CLEANUP rooms = {0};
+    for (int i = 0; i < 400; i++) {
+        str_append(&rooms, &head, sizeof head);
+        str_append(&rooms, &room, sizeof room);
+    }
+    assert_int_equal(send(r->guest, rooms.data, rooms.len, MSG_DONTWAIT), rooms.len);
+    agent_link_finish(r->link);
+    assert_true(r->ended);
+}
+
 static void the_machine_is_gone(void **state)
 {
     struct rig *r = *state;
@@ -336,6 +387,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_reboot, setup, teardown),
         cmocka_unit_test_setup_teardown(frames_that_are_none, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_listens, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_agent_that_never_reads, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_agent_that_never_read, setup, teardown),
         cmocka_unit_test_setup_teardown(the_machine_is_gone, setup, teardown),
     };
     return cmocka_run_group_tests_name("agent link", tests, NULL, NULL);
