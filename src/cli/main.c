@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "container/descriptors.h"
 
 static const struct {
     const char *name;
@@ -53,7 +54,13 @@ int main(int argc, char **argv)
 {
     struct cli cli = {.argv = argv};
     int i = 1;
+    struct error *err = NULL;
     log_init("wirt", LOG_INFO);
+    if (descriptors_fill_streams(&err) < 0) {
+        log_error("%s", error_text(err));
+        error_free(&err);
+        return EXIT_WIRT;
+    }
     /* Options in front of the verb; few enough to be looked at by hand. */
     for (; i < argc && argv[i][0] == '-'; i++) {
         const char *a = argv[i];

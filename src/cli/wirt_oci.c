@@ -16,6 +16,7 @@
 #include "cli/oci.h"
 #include "container/config.h"
 #include "container/container.h"
+#include "container/descriptors.h"
 
 static const struct verb {
     const char *name;
@@ -241,6 +242,9 @@ int main(int argc, char **argv)
     struct oci_globals g = {0};
     struct log_options l = {0};
     log_init("wirt-oci", LOG_WARN);
+    struct error *err = NULL;
+    if (descriptors_fill_streams(&err) < 0)
+        return oci_fail(&err);
     int r = parse_globals(argc, argv, &g, &l);
     if (r)
         return r - 1;

@@ -81,6 +81,7 @@ int console_attach(int slave, struct error **err)
     for (int i = 0; i < 3; i++)
         if (dup2(slave, i) < 0)
             return error_set(err, errno, "process.terminal: dup2");
+    close(slave);
     return 0;
 }
 

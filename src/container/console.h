@@ -14,7 +14,7 @@ int console_connect(const char *path, struct error **err);
  * sock. bind_console: also makes it /dev/console. Answers the other end. */
 int console_open(int rootfd, const struct process *p, int sock, bool bind_console,
                  struct error **err);
-/* Makes it the calling session's terminal and standard streams. */
+/* Makes it the calling session's terminal and standard streams, and closes it. */
 int console_attach(int slave, struct error **err);
 
 /* In the foreground: copies between the caller's terminal and master until process pid ends, and

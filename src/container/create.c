@@ -21,6 +21,7 @@
 #include "container/config.h"
 #include "container/console.h"
 #include "container/container.h"
+#include "container/descriptors.h"
 #include "container/devices.h"
 #include "container/hooks.h"
 #include "container/init.h"
@@ -46,7 +47,7 @@ struct making {
     struct seccomp_filter filter;
     int ns_fds[NS_COUNT];
     int *idmapped, *devices;
-    int statefd, fifo, console_sock, listener;
+    int statefd, start, console_sock, listener;
     int sock[2];
     pid_t pid;
     bool rootless, state_made, hooks_began;
@@ -73,15 +74,14 @@ static int check_options(const struct making *m, bool run, struct error **err)
         return error_set(err, 0,
                          "control groups by systemd are not supported; use "
                          "--cgroup-manager=cgroupfs");
-    if (m->o->preserve_fds < 0 || m->o->preserve_fds > 65536)
-        return error_set(err, 0, "--preserve-fds: %d is no number of descriptors",
-                         m->o->preserve_fds);
     return 0;
 }
 
 /* Everything that can be refused before something is made. */
 static int prepare(struct making *m, bool run, struct error **err)
 {
+    if (descriptors_check(m->o->preserve_fds, err) < 0)
+        return -1;
     m->rootless = namespaces_rootless();
     m->root = state_root(m->o->root, err);
     if (!m->root || state_check_id(m->id, err) < 0 || load_config(m, err) < 0 ||
@@ -149,7 +149,7 @@ static void become_init(struct making *m, bool join)
         .idmapped = m->idmapped,
         .devices = m->devices,
         .sock = m->sock[1],
-        .fifo = m->fifo,
+        .start = m->start,
         .console_sock = m->console_sock,
         .listener = m->listener,
         .preserve_fds = m->o->preserve_fds,
@@ -158,6 +158,18 @@ static void become_init(struct making *m, bool join)
         .keep_keyring = m->o->no_new_keyring,
     };
     init_main(&a);
+}
+
+static int join_by_step(const struct making *m, struct error **err)
+{
+    const struct config *c = m->config;
+    /* An ordinary user can write to the uid_map of what is not hidden alone; the processes of the
+     * namespaces he joins have no power over the user namespace that is new. */
+    bool hide = geteuid() == 0 || !namespaces_new(c, NS_USER);
+    /* The score while the file is still its owner's to write; it is inherited. */
+    if (process_set_oom_score(getpid(), &c->process, err) < 0 || (hide && process_hide(err) < 0))
+        return -1;
+    return namespaces_join(m->ns_fds, err);
 }
 
 /* A user or pid namespace that is joined holds for children only (or has to be joined before the
@@ -170,7 +182,7 @@ static int spawn_by_step(struct making *m, unsigned long flags, struct error **e
     if (step == 0) {
         struct error *e = NULL;
         close(m->sock[0]);
-        pid_t pid = namespaces_join(m->ns_fds, &e);
+        pid_t pid = join_by_step(m, &e);
         if (pid == 0)
             pid = clone_init(m, flags | CLONE_PARENT, -1, &e);
         if (pid == 0)
@@ -213,6 +225,10 @@ static int spawn(struct making *m, struct error **err)
     }
     close(m->sock[1]);
     m->sock[1] = -1;
+    /* Of the process alone: with it goes whoever could answer `start`. */
+    if (m->start >= 0)
+        close(m->start);
+    m->start = -1;
     return 0;
 }
 
@@ -332,23 +348,15 @@ static void explain_end(struct making *m, struct error **err)
                   WEXITSTATUS(status));
 }
 
-/* Open to all users: the root of a user namespace is one of them. The folder it is in is not. */
-static int make_fifo(struct making *m, struct error **err)
-{
-    if (mkfifoat(m->statefd, EXEC_FIFO, 0600) < 0 || fchmodat(m->statefd, EXEC_FIFO, 0622, 0) < 0 ||
-        (m->fifo = openat(m->statefd, EXEC_FIFO, O_PATH | O_CLOEXEC)) < 0)
-        return error_set(err, errno, "make %s", EXEC_FIFO);
-    return 0;
-}
-
-static int build(struct making *m, bool wait_at_fifo, struct error **err)
+/* wait_for_start: the process waits for `start`; else for us. */
+static int build(struct making *m, bool wait_for_start, struct error **err)
 {
     const struct config *c = m->config;
     m->statefd = state_make(m->root, m->id, err);
     if (m->statefd < 0)
         return -1;
     m->state_made = true;
-    if (wait_at_fifo && make_fifo(m, err) < 0)
+    if (wait_for_start && (m->start = sync_listen(m->statefd, START_SOCKET, err)) < 0)
         return -1;
     if (devices_prepare(m->config, m->statefd, &m->devices, err) < 0 || make_cgroup(m, err) < 0)
         return -1;
@@ -413,8 +421,8 @@ static void making_free(struct making *m)
             close(m->sock[i]);
     if (m->statefd >= 0)
         close(m->statefd);
-    if (m->fifo >= 0)
-        close(m->fifo);
+    if (m->start >= 0)
+        close(m->start);
     if (m->listener >= 0)
         close(m->listener);
     if (m->console_sock >= 0 && m->console_sock != m->o->console_fd_out)
@@ -426,7 +434,7 @@ static void making_free(struct making *m)
 
 static void making_init(struct making *m, const char *id, const struct container_options *o)
 {
-    *m = (struct making){.id = id, .o = o, .statefd = -1, .fifo = -1, .sock = {-1, -1}};
+    *m = (struct making){.id = id, .o = o, .statefd = -1, .start = -1, .sock = {-1, -1}};
     m->console_sock = o->console_fd_out > 0 ? o->console_fd_out : -1;
     m->listener = -1;
     for (int k = 0; k < NS_COUNT; k++)

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -21,6 +20,7 @@
 #include "container/config.h"
 #include "container/console.h"
 #include "container/container.h"
+#include "container/descriptors.h"
 #include "container/json.h"
 #include "container/namespaces.h"
 #include "container/process.h"
@@ -197,6 +197,8 @@ static int open_root(struct entering *e, struct error **err)
 
 static int prepare(struct entering *e, const char *id, struct error **err)
 {
+    if (descriptors_check(e->o->preserve_fds, err) < 0)
+        return -1;
     e->root = state_root(e->o->root, err);
     e->state = e->root ? state_load(e->root, id, err) : NULL;
     if (!e->state)
@@ -250,6 +252,18 @@ static char *listener_state(const struct entering *e)
     return text;
 }
 
+static int open_terminal(const struct entering *e, struct error **err)
+{
+    AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return error_set(err, errno, "open the container's root");
+    int slave = console_open(root, &e->process, e->console_sock, false, err);
+    if (slave < 0)
+        return -1;
+    close(e->console_sock);
+    return console_attach(slave, err);
+}
+
 /* The root of the user namespace that was joined, if it has one: a terminal is made in its name. */
 static int become_root(const struct process *p, struct error **err)
 {
@@ -260,15 +274,12 @@ static int become_root(const struct process *p, struct error **err)
     return 0;
 }
 
-/* In the new process, already in the container's pid namespace. Returns only on failure. */
-static int child_steps(const struct entering *e, int join, struct error **err)
+/* In the new process, already in the container's namespaces. Returns only on failure. */
+static int child_steps(const struct entering *e, struct error **err)
 {
     const struct process *p = &e->process;
     if (e->config->ns[NS_USER].present && become_root(p, err) < 0)
         return -1;
-    /* Before it can be seen in the container, for nobody there to trace or open. */
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        return error_set(err, errno, "prctl PR_SET_DUMPABLE");
     if (p->exec_cpus_initial && *p->exec_cpus_initial &&
         process_set_cpus(p->exec_cpus_initial, "process.execCPUAffinity.initial", err) < 0)
         return -1;
@@ -278,23 +289,8 @@ static int child_steps(const struct entering *e, int join, struct error **err)
     if (p->exec_cpus_final && *p->exec_cpus_final &&
         process_set_cpus(p->exec_cpus_final, "process.execCPUAffinity.final", err) < 0)
         return -1;
-    if (join && (process_set_labels(p, err) < 0))
-        return -1;
-    if (join && setns(e->pidfd, join) < 0)
-        return error_set(err, errno, "join the container's namespaces");
-    if (e->rootfd >= 0 && (fchdir(e->rootfd) < 0 || chroot(".") < 0))
-        return error_set(err, errno, "enter the container's root");
-    AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        return error_set(err, errno, "open the container's root");
-    if (process_set_session(p, false, err) < 0)
-        return -1;
-    if (p->terminal) {
-        int slave = console_open(root, p, e->console_sock, false, err);
-        if (slave < 0 || console_attach(slave, err) < 0)
-            return -1;
-    }
-    if (process_chdir(p, err) < 0)
+    if (process_set_session(p, false, err) < 0 || (p->terminal && open_terminal(e, err) < 0) ||
+        process_chdir(p, err) < 0)
         return -1;
     AUTO_FREE char *file = process_find(p, err);
     if (!file)
@@ -304,81 +300,69 @@ static int child_steps(const struct entering *e, int join, struct error **err)
     return process_execute(p, file, &e->filter, &l, e->o->preserve_fds, err);
 }
 
-static void become_process(struct entering *e, int join)
+static void become_process(struct entering *e)
 {
     struct error *err = NULL;
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    close(e->sock[0]);
-    child_steps(e, join, &err);
+    child_steps(e, &err);
     sync_send_error(e->sock[1], err);
     _exit(error_code(err) == ENOENT ? 127 : 126);
 }
 
-/* By a process between, which joins every namespace; that of the pids holds for its child, which
- * becomes ours. A container with a user namespace needs it, for who joins that may join the rest,
- * and a runtime that is root of a user namespace only: to its pid namespace, which is the host's,
- * it could not come back (setns(2)). */
-static int spawn_by_step(struct entering *e, int flags, struct error **err)
+/* Everything that has to be so before the container's processes can see, trace or open this one:
+ * not dumpable, in the container's namespaces and root, nothing of the host open. */
+static int step_in(const struct entering *e, struct error **err)
 {
+    int flags = namespace_flags(e->config);
+    /* The score while the file is still its owner's to write; it is inherited. */
+    if (process_set_oom_score(getpid(), &e->process, err) < 0 || process_hide(err) < 0 ||
+        process_set_labels(&e->process, err) < 0)
+        return -1;
+    if (flags && setns(e->pidfd, flags) < 0)
+        return error_set(err, errno, "join the container's namespaces");
+    if (e->rootfd >= 0 && (fchdir(e->rootfd) < 0 || chroot(".") < 0))
+        return error_set(err, errno, "enter the container's root");
+    const int keep[] = {e->sock[1], e->listener, e->console_sock};
+    return descriptors_leave(e->o->preserve_fds, keep, sizeof keep / sizeof *keep, err);
+}
+
+/* By a process between, which joins every namespace; that of the pids holds for its child, which
+ * becomes ours. So the child is never seen in the container with anything of the host: a neighbour
+ * with CAP_SYS_PTRACE would get hold of it, whatever is dumpable. */
+static int spawn(struct entering *e, struct error **err)
+{
+    if (sync_pair(e->sock, err) < 0)
+        return -1;
     pid_t step = fork();
     if (step < 0)
         return error_set(err, errno, "fork");
     if (step == 0) {
         struct error *se = NULL;
         pid_t pid = -1;
-        if (process_set_labels(&e->process, &se) == 0 && setns(e->pidfd, flags) < 0)
-            error_set(&se, errno, "join the container's namespaces");
         struct clone_args a = {.flags = CLONE_PARENT};
-        if (!se && (pid = (pid_t)syscall(SYS_clone3, &a, sizeof a)) < 0)
+        if (step_in(e, &se) == 0 && (pid = (pid_t)syscall(SYS_clone3, &a, sizeof a)) < 0)
             error_set(&se, errno, "clone");
         if (pid == 0)
-            become_process(e, 0);
+            become_process(e);
         if (pid > 0)
             sync_send(e->sock[1], SYNC_PID, pid, NULL, &se);
         else
             sync_send_error(e->sock[1], se);
         _exit(0);
     }
+    close(e->sock[1]);
+    e->sock[1] = -1;
     e->pid = sync_wait(e->sock[0], SYNC_PID, err);
     while (waitpid(step, NULL, 0) < 0 && errno == EINTR)
         ;
     return e->pid > 0 ? 0 : -1;
 }
 
-static int spawn(struct entering *e, struct error **err)
-{
-    int flags = namespace_flags(e->config);
-    if (sync_pair(e->sock, err) < 0)
-        return -1;
-    if (flags & CLONE_NEWUSER || (flags & CLONE_NEWPID && namespaces_rootless())) {
-        if (spawn_by_step(e, flags, err) < 0)
-            return -1;
-    } else {
-        AUTO_CLOSE int own = open("/proc/self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
-        if (own < 0)
-            return error_set(err, errno, "open /proc/self/ns/pid_for_children");
-        if (flags & CLONE_NEWPID && setns(e->pidfd, CLONE_NEWPID) < 0)
-            return error_set(err, errno, "join the container's pid namespace");
-        e->pid = fork();
-        if (e->pid == 0)
-            become_process(e, flags & ~CLONE_NEWPID);
-        int code = errno;
-        if (flags & CLONE_NEWPID && setns(own, CLONE_NEWPID) < 0)
-            return error_set(err, errno, "return to the runtime's pid namespace");
-        if (e->pid < 0)
-            return error_set(err, code, "fork");
-    }
-    close(e->sock[1]);
-    e->sock[1] = -1;
-    return 0;
-}
-
 static int run(struct entering *e, int console, int *status, struct error **err)
 {
     if (spawn(e, err) < 0 || rlimits_apply(e->pid, &e->process, err) < 0 ||
-        process_set_oom_score(e->pid, &e->process, err) < 0 ||
         cgroup_attach(&e->cgroup, e->pid, err) < 0 ||
         sync_send(e->sock[0], SYNC_READY, e->pid, NULL, err) < 0)
         return -1;

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "container/descriptors.h"
 
 static void hook_child(const struct hook *h, bool inside, int in)
 {
@@ -22,7 +23,8 @@ static void hook_child(const struct hook *h, bool inside, int in)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (dup2(in, 0) < 0)
+    /* A hook in the container's root is looked up there: see descriptors.h. */
+    if (dup2(in, 0) < 0 || descriptors_leave(0, NULL, 0, NULL) < 0)
         _exit(126);
     /* What the runtime was started with (tokens, proxies with passwords) is nothing that a program
      * of the container's should read. */

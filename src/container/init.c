@@ -7,14 +7,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "base/str.h"
 #include "container/console.h"
+#include "container/descriptors.h"
 #include "container/devices.h"
 #include "container/hooks.h"
 #include "container/mounts.h"
@@ -68,9 +67,9 @@ static int enter_namespaces(const struct init *a, struct error **err)
                              "linux.uidMappings: become root of the user namespace "
                              "(containerID 0 has to be mapped)");
     }
-    /* From here on nobody in the container may trace us or open our /proc/PID files. */
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        return error_set(err, errno, "prctl PR_SET_DUMPABLE");
+    /* Not before the ids are mapped: an ordinary user could not write to uid_map. */
+    if (user && process_hide(err) < 0)
+        return -1;
     if (namespaces_configure(c, err) < 0)
         return -1;
     return pid;
@@ -135,25 +134,16 @@ static int set_personality(const struct config *c, struct error **err)
 }
 
 /* Waits until the command may be executed. out: where an error of the execution is told. */
-static int wait_for_start(const struct init *a, int fds, int *out, struct error **err)
+static int wait_for_start(const struct init *a, int *out, struct error **err)
 {
-    *out = a->sock;
     if (sync_send(a->sock, SYNC_CREATED, 0, NULL, err) < 0)
         return -1;
-    if (a->fifo < 0)
+    if (a->start < 0)
         return sync_wait(a->sock, SYNC_GO, err);
     close(a->sock);
-    *out = -1;
-    /* Blocks until `start` opens the other end; what is written there is its error message. */
-    char name[16];
-    snprintf(name, sizeof name, "%d", a->fifo);
-    int fd = openat(fds, name, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set(err, errno, "open %s", EXEC_FIFO);
-    close(a->fifo);
-    close(fds);
-    *out = fd;
-    return 0;
+    *out = sync_accept(a->start, err);
+    close(a->start);
+    return *out < 0 ? -1 : 0;
 }
 
 /* What is left when the root is entered and start has come. Returns only on failure. */
@@ -172,6 +162,8 @@ static int init_steps(const struct init *a, int *out, struct error **err)
 {
     const struct config *c = a->config;
     const struct process *p = &c->process;
+    if (!c->ns[NS_USER].present && process_hide(err) < 0)
+        return -1;
     if (a->ns_fds && namespaces_join(a->ns_fds, err) < 0)
         return -1;
     struct joining joining = {.init = a, .pid = enter_namespaces(a, err)};
@@ -188,16 +180,14 @@ static int init_steps(const struct init *a, int *out, struct error **err)
     if (process_set_labels(p, err) < 0 || build_root(a, &m, err) < 0)
         return -1;
     int slave = -1;
-    /* The fifo is reopened by its descriptor, from the host's procfs: the state folder is nothing
-     * the container should hold, and its root may be an ordinary user to whom it is closed. */
-    int fds = a->fifo < 0 ? -1 : open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (a->fifo >= 0 && fds < 0)
-        return error_set(err, errno, "open /proc/self/fd");
     if (p->terminal && (slave = console_open(m.rootfd, p, a->console_sock, true, err)) < 0)
         return -1;
     if (mounts_restrict(&m, err) < 0 || mounts_enter_root(&m, a->no_pivot, err) < 0)
         return -1;
-    close(m.rootfd);
+    /* Nothing is looked up in the container before this: see descriptors.h. */
+    const int keep[] = {a->sock, a->start, a->listener, slave};
+    if (descriptors_leave(a->preserve_fds, keep, sizeof keep / sizeof *keep, err) < 0)
+        return -1;
     if (process_set_session(p, a->keep_keyring, err) < 0 || set_personality(c, err) < 0)
         return -1;
     if (slave >= 0 && console_attach(slave, err) < 0)
@@ -205,7 +195,7 @@ static int init_steps(const struct init *a, int *out, struct error **err)
     char *file = NULL;
     if (p->present && (process_chdir(p, err) < 0 || !(file = process_find(p, err))))
         return -1;
-    if (wait_for_start(a, fds, out, err) < 0)
+    if (wait_for_start(a, out, err) < 0)
         return -1;
     return start(a, file, joining.pid, err);
 }
@@ -216,12 +206,8 @@ void init_main(const struct init *a)
     struct error *err = NULL;
     restore_signals();
     init_steps(a, &out, &err);
-    /* What `start` reads: the errno value, a space, the message. */
-    AUTO_FREE char *text = xasprintf("%d %s", error_code(err), error_text(err));
-    if (out == a->sock)
-        sync_send_error(a->sock, err);
-    else if (out >= 0 && write_all(out, text, strlen(text)) < 0)
-        _exit(126);
+    if (out >= 0)
+        sync_send_error(out, err);
     /* 127: not found, 126: not executable, as a shell has it. */
     _exit(error_code(err) == ENOENT ? 127 : 126);
 }

@@ -14,7 +14,7 @@ struct init {
     const int *ns_fds;
     const int *idmapped, *devices; /* as struct mount_context has them */
     int sock;                      /* to the runtime */
-    int fifo;         /* O_PATH descriptor of the fifo to wait at; -1: wait for SYNC_GO */
+    int start;        /* listening socket to wait for `start` at; -1: wait for SYNC_GO */
     int console_sock; /* -1: none */
     int listener;     /* socket to hand a seccomp listener to; -1: none */
     int preserve_fds;

@@ -26,6 +26,7 @@
 #include "container/mounts.h"
 #include "container/namespaces.h"
 #include "container/state.h"
+#include "container/sync.h"
 
 static struct state *load(const char *root, const char *id, struct error **err)
 {
@@ -94,44 +95,19 @@ static struct json_object *config_with_hooks(struct state *s, enum hook_kind kin
 
 /* ---- start ---- */
 
-/* What the process said of why it did not execute the command: "ERRNO MESSAGE". */
-static int its_report(const char *text, struct error **err)
-{
-    char *message;
-    long code = strtol(text, &message, 10);
-    error_set(err, 0, "%s", *message == ' ' ? message + 1 : message);
-    if (err && *err)
-        (*err)->code = code > 0 && code < 4096 ? (int)code : 0;
-    return -1;
-}
-
 /* Lets the process go on, and waits until it has executed the command. */
 static int release(struct state *s, struct error **err)
 {
     AUTO_CLOSE int process = open_process(s, err);
     if (process < 0)
         return -1;
-    AUTO_CLOSE int fifo = openat(s->dirfd, EXEC_FIFO, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (fifo < 0)
-        return error_set(err, errno, "open %s", EXEC_FIFO);
-    STR_CLEANUP text = {0};
-    struct pollfd p[2] = {{.fd = fifo, .events = POLLIN}, {.fd = process, .events = POLLIN}};
-    for (;;) {
-        char buf[4096];
-        if (poll(p, 2, -1) < 0) {
-            if (errno == EINTR)
-                continue;
-            return error_set(err, errno, "poll");
-        }
-        ssize_t n = p[0].revents ? read(fifo, buf, sizeof buf) : -1;
-        if (n > 0)
-            str_append(&text, buf, (size_t)n);
-        else if (n == 0 || p[1].revents) /* the end of the fifo, or of the process */
-            break;
-    }
-    if (unlinkat(s->dirfd, EXEC_FIFO, 0) < 0)
-        return error_set(err, errno, "remove %s", EXEC_FIFO);
-    return text.len ? its_report(text.data, err) : 0;
+    AUTO_CLOSE int sock = sync_connect(s->dirfd, START_SOCKET, err);
+    if (sock < 0)
+        return -1;
+    int r = sync_wait_end(sock, err);
+    if (unlinkat(s->dirfd, START_SOCKET, 0) < 0 && r == 0)
+        return error_set(err, errno, "remove %s", START_SOCKET);
+    return r;
 }
 
 int container_start(const char *root, const char *id, struct error **err)

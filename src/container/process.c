@@ -31,6 +31,13 @@ struct sched_attributes {
     uint64_t runtime, deadline, period;
 };
 
+int process_hide(struct error **err)
+{
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return error_set(err, errno, "prctl PR_SET_DUMPABLE");
+    return 0;
+}
+
 static int apparmor_enabled(void)
 {
     AUTO_FREE char *y = NULL;

@@ -5,6 +5,12 @@
 #include "container/config.h"
 #include "container/seccomp.h"
 
+/* From here on, until the command is executed, nobody in the container may trace the process or
+ * open what its /proc folder leads to; what it clones is hidden too. Comes before a namespace is
+ * joined whose processes could see it. Of use against those without CAP_SYS_PTRACE over the user
+ * namespace that the runtime was executed in. */
+int process_hide(struct error **err);
+
 bool selinux_enabled(void);
 /* Before the root is entered, when the host's /proc is there: labels of security modules. */
 int process_set_labels(const struct process *p, struct error **err);

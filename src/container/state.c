@@ -218,7 +218,7 @@ enum status state_status(struct state *s)
     if (!now || now != s->start_time)
         return STATUS_STOPPED;
     struct stat st;
-    if (fstatat(s->dirfd, EXEC_FIFO, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    if (fstatat(s->dirfd, START_SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return STATUS_CREATED;
     struct cgroup g;
     bool paused = false;

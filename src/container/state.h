@@ -1,5 +1,5 @@
 /* The state folder of a container: ROOT/ID with state.json, config.json and, until it is started,
- * the fifo its process waits at. */
+ * the socket its process waits at. */
 #ifndef WIRT_CONTAINER_STATE_H
 #define WIRT_CONTAINER_STATE_H
 
@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-#define EXEC_FIFO "exec.fifo"
+#define START_SOCKET "start.sock"
 
 struct state {
     char *id, *bundle, *rootfs, *created, *cgroup;

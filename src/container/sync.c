@@ -3,9 +3,13 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+#include "base/cleanup.h"
 
 struct message {
     int32_t kind, value;
@@ -101,6 +105,46 @@ int sync_wait_end(int sock, struct error **err)
         return r;
     return m.kind == SYNC_ERROR ? its_error(&m, err)
                                 : error_set(err, EPROTO, "unexpected message %d", m.kind);
+}
+
+/* A socket's address is short, and a folder's path may be long. */
+static int named_socket(int dirfd, const char *name, struct sockaddr_un *a, struct error **err)
+{
+    *a = (struct sockaddr_un){.sun_family = AF_UNIX};
+    snprintf(a->sun_path, sizeof a->sun_path, "/proc/self/fd/%d/%s", dirfd, name);
+    int s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    return s < 0 ? error_set(err, errno, "socket") : s;
+}
+
+int sync_listen(int dirfd, const char *name, struct error **err)
+{
+    struct sockaddr_un a;
+    AUTO_CLOSE int s = named_socket(dirfd, name, &a, err);
+    if (s < 0)
+        return -1;
+    if (bind(s, (struct sockaddr *)&a, sizeof a) < 0 || listen(s, 1) < 0)
+        return error_set(err, errno, "make socket %s", name);
+    return STEAL_FD(s);
+}
+
+int sync_accept(int listener, struct error **err)
+{
+    int s;
+    do {
+        s = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    } while (s < 0 && errno == EINTR);
+    return s < 0 ? error_set(err, errno, "accept") : s;
+}
+
+int sync_connect(int dirfd, const char *name, struct error **err)
+{
+    struct sockaddr_un a;
+    AUTO_CLOSE int s = named_socket(dirfd, name, &a, err);
+    if (s < 0)
+        return -1;
+    if (connect(s, (struct sockaddr *)&a, sizeof a) < 0)
+        return error_set(err, errno, "connect to %s", name);
+    return STEAL_FD(s);
 }
 
 union fd_control {

@@ -33,6 +33,12 @@ bool sync_pending_error(int sock, struct error **err);
 /* Waits for the end of the conversation: 0 the command was executed, -1 with its error. */
 int sync_wait_end(int sock, struct error **err);
 
+/* The same conversation with somebody who comes later: a socket NAME in the folder dirfd that
+ * waits, and a connection to it. */
+int sync_listen(int dirfd, const char *name, struct error **err);
+int sync_accept(int listener, struct error **err);
+int sync_connect(int dirfd, const char *name, struct error **err);
+
 /* A descriptor over a stream socket, with a few bytes beside it (the console socket's protocol,
  * seccomp's listener). */
 int send_fd(int sock, int fd, const void *data, size_t len, struct error **err);
