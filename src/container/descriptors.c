@@ -6,7 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FIRST = 3, KEEP_MAX = 8 };
+enum {
+    FIRST = 3,
+    KEEP_MAX = 8
+};
 
 int descriptors_check(int preserve, struct error **err)
 {
