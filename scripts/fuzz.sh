@@ -24,6 +24,9 @@ seeds() { # NAME FOLDER
     fuzz_lift)
         echo 'double f(double *a, int n) { double s = 0; for (int i = 0; i < n; i++) s += a[i] * i; return s; }' |
             riscv64-linux-gnu-gcc -O2 -c -x c -o "$2/object" - ;;
+    fuzz_net_filter) # a flag byte, and datagrams to 8.8.8.8 and 2001:db8::1
+        printf '\0RRRRRRRRRRRR\10\0E\0\0\34\0\0\0\0@\21\0\0\12\0\2\17\10\10\10\10\20\222\0\65\0\10\0\0' >"$2/v4"
+        printf '\0RRRRRRRRRRRR\206\335`\0\0\0\0\10\21@\376\300\0\0\0\0\0\0\0\0\0\0\0\0\0\17 \1\15\270\0\0\0\0\0\0\0\0\0\0\0\1\20\222\0\65\0\10\0\0' >"$2/v6" ;;
     fuzz_virtio) # the console's port opened, a buffer each for input, output and messages, and a host that writes and reads
         printf '\2\3\1\4\10\0\0\300\0\20\2\0\5\2\0\4\11\0\0\320\0\40\0\0\5\5\0\4\12\0\0\340\0\20\2\0\5\10\0\5\10\0\5\10\0\7\20\7\1\7\2\7\3' >"$2/port" ;;
     fuzz_oci_config)

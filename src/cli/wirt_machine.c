@@ -23,8 +23,8 @@ static const char usage[] =
     "usage: wirt-machine --config FILE [--control FD] [--agent FD]\n"
     "Runs the machine that FILE, a JSON object, describes; `wirt run --as machine` writes it.\n"
     "Members: kernel, initrd, append, firmware, memory (bytes), harts, disks [{path, readonly}],\n"
-    "shares [{tag, path, readonly}], network, hostLoopback, forwards [{hostAddress, hostPort, "
-    "guestPort, udp}],\n"
+    "shares [{tag, path, readonly}], network, hostLoopback, linkLocal, forwards [{hostAddress, "
+    "hostPort, guestPort, udp}],\n"
     "hostname, interpret, stats, trace.\n"
     "FD is a connected stream socket: for requests, or to the agent in the guest.\n";
 
@@ -52,12 +52,12 @@ static unsigned shares_from_json(json_object *a, struct machine_share *out)
     return n;
 }
 
-static unsigned forwards_from_json(json_object *a, struct machine_forward *out)
+static unsigned forwards_from_json(json_object *a, struct nat_forward *out)
 {
     unsigned n = 0;
     for (size_t i = 0; a && i < json_object_array_length(a) && n < MAX_LIST; i++) {
         json_object *f = json_object_array_get_idx(a, i);
-        out[n++] = (struct machine_forward){
+        out[n++] = (struct nat_forward){
             .host_addr = (uint32_t)json_get_int(f, "hostAddress", 0),
             .host_port = (uint16_t)json_get_int(f, "hostPort", 0),
             .guest_port = (uint16_t)json_get_int(f, "guestPort", 0),
@@ -81,7 +81,7 @@ static int run(json_object *o, int control, int agent)
 {
     struct machine_disk disks[MAX_LIST];
     struct machine_share shares[MAX_LIST];
-    struct machine_forward forwards[MAX_LIST];
+    struct nat_forward forwards[MAX_LIST];
     int64_t memory = json_get_int(o, "memory", 0), harts = json_get_int(o, "harts", 0);
     if (memory <= 0 || harts <= 0 || harts > UINT32_MAX)
         return fail(control, "memory and harts must be given, more than 0");
@@ -98,6 +98,7 @@ static int run(json_object *o, int control, int agent)
         .n_shares = shares_from_json(json_get_arr(o, "shares"), shares),
         .network = json_get_bool(o, "network", false),
         .host_loopback = json_get_bool(o, "hostLoopback", false),
+        .link_local = json_get_bool(o, "linkLocal", false),
         .forwards = forwards,
         .n_forwards = forwards_from_json(json_get_arr(o, "forwards"), forwards),
         .hostname = json_get_str(o, "hostname", NULL),

@@ -3,10 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/str.h"
 
 static const char *const wall_names[] = {"auto", "container", "process", "machine"};
-static const char *const network_names[] = {"default", "none", "host", "nat", "nat:host-loopback"};
+static const char *const network_names[] = {"default",
+                                            "none",
+                                            "host",
+                                            "nat",
+                                            "nat:host-loopback",
+                                            "nat:link-local",
+                                            "nat:host-loopback,link-local"};
 
 const char *wall_name(enum wall_kind w)
 {
@@ -29,15 +36,40 @@ const char *network_name(enum network_kind n)
     return network_names[n];
 }
 
+bool network_opens(enum network_kind n, int what)
+{
+    return n >= NETWORK_NAT && ((int)n - NETWORK_NAT) & what;
+}
+
+/* nat:NAME[,NAME], in any order. */
+static int nat_parse(const char *names, enum network_kind *n, struct error **err)
+{
+    int opens = 0;
+    AUTO_FREE char *text = xstrdup(names);
+    for (char *rest = text, *name; (name = strsep(&rest, ","));) {
+        if (!strcmp(name, "host-loopback"))
+            opens |= NETWORK_OPENS_HOST;
+        else if (!strcmp(name, "link-local"))
+            opens |= NETWORK_OPENS_LINK;
+        else
+            return error_set(err, 0, "nat opens host-loopback and link-local, not '%s'", name);
+    }
+    *n = (enum network_kind)(NETWORK_NAT + opens);
+    return 0;
+}
+
 int network_parse(const char *s, enum network_kind *n, struct error **err)
 {
-    for (int i = NETWORK_DEFAULT; i <= NETWORK_NAT_LOOPBACK; i++) {
+    for (int i = NETWORK_DEFAULT; i <= NETWORK_NAT; i++) {
         if (!strcmp(s, network_names[i])) {
             *n = (enum network_kind)i;
             return 0;
         }
     }
-    return error_set(err, 0, "'%s' is not a network: none, host, nat or nat:host-loopback", s);
+    if (!strncmp(s, "nat:", 4))
+        return nat_parse(s + 4, n, err);
+    return error_set(
+        err, 0, "'%s' is not a network: none, host, nat, nat:host-loopback or nat:link-local", s);
 }
 
 json_object *spec_to_json(const struct guest_spec *s)

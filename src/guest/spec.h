@@ -20,8 +20,12 @@ enum network_kind {
     NETWORK_DEFAULT, /* none for a container, the host's for a process, NAT for a machine */
     NETWORK_NONE,
     NETWORK_HOST,
-    NETWORK_NAT,
-    NETWORK_NAT_LOOPBACK, /* NAT, and the router's address is the host's loopback */
+    NETWORK_NAT, /* and behind it, what is open to the guest: NETWORK_NAT + NETWORK_OPENS_... */
+};
+
+enum {
+    NETWORK_OPENS_HOST = 1, /* the host: its loopback and its own addresses */
+    NETWORK_OPENS_LINK = 2, /* link-local addresses and clouds' metadata services */
 };
 
 struct guest_limits {
@@ -74,6 +78,7 @@ const char *wall_name(enum wall_kind w);
 /* -1 with err when s is no wall's name. */
 int wall_parse(const char *s, enum wall_kind *w, struct error **err);
 const char *network_name(enum network_kind n);
+bool network_opens(enum network_kind n, int what);
 int network_parse(const char *s, enum network_kind *n, struct error **err);
 
 json_object *spec_to_json(const struct guest_spec *s);

@@ -191,7 +191,8 @@ static json_object *machine_config_json(const struct guest_spec *s, const char *
     json_put_int(o, "memory", (int64_t)s->limits.memory);
     json_put_int(o, "harts", (int64_t)(s->limits.cpu_milli / 1000));
     json_put_bool(o, "network", s->network != NETWORK_NONE);
-    json_put_bool(o, "hostLoopback", s->network == NETWORK_NAT_LOOPBACK);
+    json_put_bool(o, "hostLoopback", network_opens(s->network, NETWORK_OPENS_HOST));
+    json_put_bool(o, "linkLocal", network_opens(s->network, NETWORK_OPENS_LINK));
     json_put_str(o, "hostname", s->hostname);
     json_put_bool(o, "interpret", s->interpret);
     json_put_bool(o, "stats", s->stats);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "net/nat.h"
 
 struct machine_disk {
     const char *path;
@@ -19,12 +20,6 @@ struct machine_disk {
 struct machine_share {
     const char *tag, *path; /* the tag: 1 to 36 bytes */
     bool readonly;
-};
-
-struct machine_forward {
-    uint32_t host_addr; /* IPv4, host byte order */
-    uint16_t host_port, guest_port;
-    bool udp;
 };
 
 struct machine_config {
@@ -41,8 +36,9 @@ struct machine_config {
     const struct machine_share *shares;
     unsigned n_shares;
     bool network;       /* user-mode NAT */
-    bool host_loopback; /* its router address leads to services on the host's loopback */
-    const struct machine_forward *forwards;
+    bool host_loopback; /* the host is open to the guest: struct net_rules in net/filter.h */
+    bool link_local;    /* so is the host's link */
+    const struct nat_forward *forwards;
     unsigned n_forwards;
     const char *hostname;
     bool interpret;

@@ -46,7 +46,8 @@ wrong "volume with missing source" 125 "--volume" run -v "$scratch/none:/mnt" "$
 wrong "empty variable" 125 "NAME=VALUE" run -e =x "$root" true
 wrong "relative working folder" 125 "absolute" run -w tmp "$root" true
 wrong "host name with a slash" 125 "--hostname" run --hostname a/b "$root" true
-wrong "unknown network" 125 "none, host, nat or nat:host-loopback" run --network bridge "$root" true
+wrong "unknown network" 125 "none, host, nat, nat:host-loopback or nat:link-local" run --network bridge "$root" true
+wrong "an opening of nat that is none" 125 "host-loopback and link-local, not 'x'" run --network nat:link-local,x "$root" true
 wrong "port without guest port" 125 "HOST-PORT:GUEST-PORT" run -p 80 "$root" true
 wrong "port out of range" 125 "1 to 65535" run -p 80:70000 "$root" true
 wrong "unknown protocol" 125 "tcp or udp" run -p 80:80/sctp "$root" true

@@ -1,7 +1,7 @@
 /* machine-boot: runs a machine from the command line, without the CLI, for the machine's tests.
  *
  *   machine-boot [--kernel F] [--firmware F] [--initrd F] [--append S] [--memory SIZE] [--harts N]
- *                [--disk F[,ro]] [--share TAG=FOLDER[,ro]] [--network] [--forward
+ *                [--disk F[,ro]] [--share TAG=FOLDER[,ro]] [--network[=closed]] [--forward
  * ADDRESS:HOST-PORT:GUEST-PORT[/udp]]
  *                [--interpret] [--trace F] [--control FD] [--agent FD] */
 #include <arpa/inet.h>
@@ -59,7 +59,7 @@ static const struct option options[] = {{"kernel", 1, NULL, OPT_KERNEL},
                                         {"harts", 1, NULL, OPT_HARTS},
                                         {"disk", 1, NULL, OPT_DISK},
                                         {"share", 1, NULL, OPT_SHARE},
-                                        {"network", 0, NULL, OPT_NETWORK},
+                                        {"network", 2, NULL, OPT_NETWORK},
                                         {"interpret", 0, NULL, OPT_INTERPRET},
                                         {"trace", 1, NULL, OPT_TRACE},
                                         {"control", 1, NULL, OPT_CONTROL},
@@ -73,7 +73,7 @@ static const struct option options[] = {{"kernel", 1, NULL, OPT_KERNEL},
 
 static struct machine_disk disks[MAX_DISKS];
 static struct machine_share shares[MAX_SHARES];
-static struct machine_forward forwards[MAX_FORWARDS];
+static struct nat_forward forwards[MAX_FORWARDS];
 
 static void add_disk(struct machine_config *c, char *text)
 {
@@ -105,10 +105,10 @@ static int add_forward(struct machine_config *c, const char *text, struct error 
     if (c->n_forwards == MAX_FORWARDS ||
         sscanf(text, "%15[0-9.]:%u:%u", address, &host, &guest) != 3 || !inet_aton(address, &a))
         return error_set(err, 0, "--forward %s: not ADDRESS:HOST-PORT:GUEST-PORT", text);
-    forwards[c->n_forwards++] = (struct machine_forward){.host_addr = ntohl(a.s_addr),
-                                                         .host_port = (uint16_t)host,
-                                                         .guest_port = (uint16_t)guest,
-                                                         .udp = str_ends(text, "/udp")};
+    forwards[c->n_forwards++] = (struct nat_forward){.host_addr = ntohl(a.s_addr),
+                                                     .host_port = (uint16_t)host,
+                                                     .guest_port = (uint16_t)guest,
+                                                     .udp = str_ends(text, "/udp")};
     return 0;
 }
 
@@ -140,7 +140,10 @@ static int parse(int argc, char **argv, struct machine_config *c, struct error *
             if (add_forward(c, optarg, err) < 0)
                 return -1;
             break;
-        case OPT_NETWORK: c->network = c->host_loopback = true; break;
+        case OPT_NETWORK: /* with the host open, which is where tests have their servers */
+            c->network = true;
+            c->host_loopback = !optarg || strcmp(optarg, "closed") != 0;
+            break;
         case OPT_INTERPRET: c->interpret = true; break;
         case OPT_TRACE: c->trace = optarg; break;
         case OPT_CONTROL: c->control = atoi(optarg); break;

@@ -208,12 +208,34 @@ static void datagram_to_the_host(void **state)
     close(s);
 }
 
+/* The same datagrams, for the host's loopback by each of its names, come back as refused. */
+static void the_host_is_closed(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t names[] = {0x0a000202, 0x7f000001, 0x7f010203};
+    uint16_t port;
+    int s = bound_socket(&port);
+    uint8_t frame[512];
+    char buf[16];
+    start(f, &(struct machine_config){.network = true});
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        uint32_t len = udp_frame(frame, 0x0a00020f, 4000, names[i], port, "ping", 4);
+        send_frame(f, frame, len);
+        const uint8_t *p = receive_frame(f, &len);
+        assert_memory_equal(p + 12, "\10\0\105", 3);
+        assert_memory_equal(p + 34, "\3\15", 2); /* administratively prohibited */
+        assert_memory_equal(p + 42, frame + 14, 28);
+        assert_int_equal(recv(s, buf, sizeof buf, MSG_DONTWAIT), -1);
+    }
+    close(s);
+}
+
 static void forwarded_port(void **state)
 {
     struct fixture *f = *state;
     uint16_t port;
     close(bound_socket(&port)); /* a port that is free */
-    struct machine_forward forward = {
+    struct nat_forward forward = {
         .host_addr = INADDR_LOOPBACK, .host_port = port, .guest_port = 7, .udp = true};
     start(f, &(struct machine_config){.network = true, .forwards = &forward, .n_forwards = 1});
     arp_request(f, (const uint8_t[]){10, 0, 2, 2}); /* so that we are known */
@@ -228,6 +250,18 @@ static void forwarded_port(void **state)
     while (p[12] == 8 && p[13] == 6);
     assert_int_equal(p[37], 7);
     assert_memory_equal(p + 42, "knock", 5);
+    /* The guest answers to where it came from, though the host is closed to it otherwise. */
+    uint8_t frame[512], source[6];
+    char buf[16];
+    memcpy(source, p + 28, 4);
+    memcpy(source + 4, p + 34, 2);
+    uint32_t from;
+    memcpy(&from, source, 4);
+    len = udp_frame(frame, 0x0a00020f, 7, ntohl(from), (uint16_t)(source[4] << 8 | source[5]),
+                    "who", 3);
+    send_frame(f, frame, len);
+    assert_int_equal(recv(s, buf, sizeof buf, 0), 3);
+    assert_memory_equal(buf, "who", 3);
     close(s);
 }
 
@@ -236,7 +270,7 @@ static void forward_of_a_taken_port_is_refused(void **state)
     struct fixture *f = *state;
     uint16_t port;
     int s = bound_socket(&port);
-    struct machine_forward forward = {
+    struct nat_forward forward = {
         .host_addr = INADDR_LOOPBACK, .host_port = port, .guest_port = 7, .udp = true};
     struct machine_config config = {.network = true, .forwards = &forward, .n_forwards = 1};
     ERROR_CLEANUP err = NULL;
@@ -269,6 +303,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(router_answers_arp, setup, teardown),
         cmocka_unit_test_setup_teardown(dhcp_gives_an_address, setup, teardown),
         cmocka_unit_test_setup_teardown(datagram_to_the_host, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_host_is_closed, setup, teardown),
         cmocka_unit_test_setup_teardown(forwarded_port, setup, teardown),
         cmocka_unit_test_setup_teardown(forward_of_a_taken_port_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_frames, setup, teardown),
