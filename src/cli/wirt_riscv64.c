@@ -1,6 +1,8 @@
 /* wirt-riscv64: the process wall alone. Takes qemu-user's usual flags. */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +36,8 @@ static const char usage[] =
     "  --interpret     run by the reference interpreter instead of translating\n"
     "  --stats         print the translator's statistics at the end\n"
     "  --trace FILE    append each translated block to FILE\n"
+    "  --fd N          the program is what descriptor N is open on; PROGRAM is only its name\n"
+    "  --emulator-fd N descriptor N is open on wirt-riscv64 itself (where there is no /proc)\n"
     "  --help, --version\n"
     "\n"
     "Exit status: the program's; 126 if it cannot be run, 127 if it is not found, 125 for wrong "
@@ -46,15 +50,23 @@ enum {
     OPT_INTERPRET,
     OPT_STATS,
     OPT_TRACE,
+    OPT_FD,
+    OPT_EMULATOR_FD,
     OPT_HELP,
     OPT_VERSION
 };
 
 static const struct option long_options[] = {
-    {"strace", no_argument, NULL, OPT_STRACE},       {"limit", required_argument, NULL, OPT_LIMIT},
-    {"interpret", no_argument, NULL, OPT_INTERPRET}, {"stats", no_argument, NULL, OPT_STATS},
-    {"trace", required_argument, NULL, OPT_TRACE},   {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},     {NULL, 0, NULL, 0},
+    {"strace", no_argument, NULL, OPT_STRACE},
+    {"limit", required_argument, NULL, OPT_LIMIT},
+    {"interpret", no_argument, NULL, OPT_INTERPRET},
+    {"stats", no_argument, NULL, OPT_STATS},
+    {"trace", required_argument, NULL, OPT_TRACE},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {"fd", required_argument, NULL, OPT_FD},
+    {"emulator-fd", required_argument, NULL, OPT_EMULATOR_FD},
+    {NULL, 0, NULL, 0},
 };
 
 /* The environment of the program: a copy that -E and -U change. */
@@ -113,6 +125,16 @@ static void memory_limit(const char *text, struct process_config *c)
     exit(EXIT_USAGE);
 }
 
+static int descriptor(const char *text, const char *what)
+{
+    ERROR_CLEANUP err = NULL;
+    uint64_t fd;
+    if (parse_u64(text, what, &fd, &err) == 0 && fd <= INT_MAX)
+        return (int)fd;
+    log_error("%s", err ? error_text(err) : "no such descriptor");
+    exit(EXIT_USAGE);
+}
+
 /* Index of the first word that is not an option. */
 static int parse_options(int argc, char **argv, struct process_config *c, char **argv0)
 {
@@ -133,6 +155,8 @@ static int parse_options(int argc, char **argv, struct process_config *c, char *
         case OPT_INTERPRET: c->interpret = true; break;
         case OPT_STATS: c->stats = true; break;
         case OPT_TRACE: c->trace = optarg; break;
+        case OPT_FD: c->program_fd = descriptor(optarg, "--fd"); break;
+        case OPT_EMULATOR_FD: c->emulator_fd = descriptor(optarg, "--emulator-fd"); break;
         case 'h':
         case OPT_HELP: fputs(usage, stdout); exit(0);
         case OPT_VERSION: puts("wirt-riscv64 " WIRT_VERSION); exit(0);
@@ -142,20 +166,36 @@ static int parse_options(int argc, char **argv, struct process_config *c, char *
     return optind;
 }
 
+/* Whether binfmt_misc has made an execve of a program one of ours: by the flag P or O of the entry
+ * (Documentation/admin-guide/binfmt-misc.rst). Then argv[1] is the program's path, whatever it
+ * looks like: options are not for whoever chooses the path of a program that has more rights. */
+static bool by_kernel(struct process_config *c)
+{
+    errno = 0;
+    unsigned long fd = getauxval(AT_EXECFD);
+    if (fd <= INT_MAX && !errno)
+        c->program_fd = (int)fd;
+    return !errno || (getauxval(AT_FLAGS) & FLAG_PRESERVE_ARGV0);
+}
+
 int main(int argc, char **argv)
 {
     ERROR_CLEANUP err = NULL;
-    struct process_config config = {.exec_fd = -1, .sysroot = getenv("WIRT_RISCV64_L")};
+    /* Not from whoever starts a program that has more rights: it says where libraries are. */
+    struct process_config config = {
+        .program_fd = -1, .emulator_fd = -1, .sysroot = secure_getenv("WIRT_RISCV64_L")};
     char *argv0 = NULL;
     log_init("wirt-riscv64", LOG_WARN);
 
     int first = 1;
-    if (!(getauxval(AT_FLAGS) & FLAG_PRESERVE_ARGV0)) {
+    if (by_kernel(&config)) {
+        if (argc >= 3 && (getauxval(AT_FLAGS) & FLAG_PRESERVE_ARGV0)) {
+            argv0 = argv[2]; /* the kernel has put the path in front of it */
+            argv[2] = argv[1];
+            first = 2;
+        }
+    } else {
         first = parse_options(argc, argv, &config, &argv0);
-    } else if (argc >= 3) {
-        argv0 = argv[2]; /* the kernel has put the path in front of it */
-        argv[2] = argv[1];
-        first = 2;
     }
     if (first >= argc)
         wrong_use("no program is given");

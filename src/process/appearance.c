@@ -17,7 +17,6 @@ enum {
     STAT_STATE = 3,
     STAT_START_CODE = 26,
     STAT_END_CODE = 27,
-    STAT_START_STACK = 28,
     STAT_START_DATA = 45,
     STAT_END_DATA = 46,
     STAT_START_BRK = 47,
@@ -53,7 +52,7 @@ static void set_arguments(const struct process *p)
         .end_data = v[STAT_END_DATA],
         .start_brk = v[STAT_START_BRK],
         .brk = (uint64_t)sbrk(0),
-        .start_stack = v[STAT_START_STACK],
+        .start_stack = p->stack_start,
         .arg_start = p->args,
         .arg_end = p->args + p->args_len,
         .env_start = p->args + p->args_len,
@@ -67,7 +66,8 @@ static void set_arguments(const struct process *p)
 
 void appearance_set(const struct process *p)
 {
-    AUTO_FREE char *name = xstrdup(p->exe);
+    /* A script has its own name, as the kernel gives it; what has none, its file's. */
+    AUTO_FREE char *name = xstrdup(str_starts(p->name, "/dev/fd/") ? p->exe : p->name);
     prctl(PR_SET_NAME, basename(name));
     set_arguments(p);
 }

@@ -18,7 +18,7 @@
 #define SCRIPT_DEPTH  4                 /* scripts that are interpreted by scripts */
 #define HEAD_SIZE     257               /* one more than is looked at */
 #define MAX_ARGUMENTS ((size_t)1 << 20) /* far more than the host's kernel takes */
-#define MAX_OPTIONS   20                /* of the emulator, see emulator_options */
+#define MAX_OPTIONS   24                /* of the emulator, see emulator_options_begin */
 
 bool shebang_parse(const uint8_t *head, size_t len, struct shebang *out)
 {
@@ -51,49 +51,68 @@ bool shebang_parse(const uint8_t *head, size_t len, struct shebang *out)
  * parent. */
 struct exec {
     struct thread *thread;
-    struct host_path file; /* what is to be run */
+    int fd;                /* the file that is looked at, open for reading; -1: may not be read */
+    struct host_path file; /* its path, if the guest's names it or a script does */
+    const char *name;      /* what the guest has executed, for AT_EXECFN and scripts */
     char by_fd[PATH_MAX + 32];
-    bool by_name; /* the guest's own path names the file, without a directory descriptor */
+    bool by_name;      /* the guest's own path names the file, without a directory descriptor */
+    bool closes;       /* the descriptor that names the file is closed by the exec */
+    int dirfd, flags;  /* for the host's own exec of it: */
+    char *native_path; /* the first file, before #! lines are followed */
+    char native_buffer[PATH_MAX];
     struct shebang scripts[SCRIPT_DEPTH];
     size_t n_scripts;
     enum program_kind kind;
     const char *options[MAX_OPTIONS];
     size_t n_options;
-    char limits[2][64]; /* arguments of --limit */
-    const char **argv;  /* room for what goes in front before it */
+    char limits[2][64];      /* arguments of --limit */
+    char descriptors[2][12]; /* of --fd and --emulator-fd */
+    const char **argv;       /* room for what goes in front before it */
     size_t argc;
 };
 
 /* What the host's kernel says to the file as a program: EACCES, or ETXTBSY while it is being
  * written. Kernels before 6.14 tell only of the first. */
-static long may_execute(const char *path)
+static long may_execute(int fd)
 {
-    const char *argv[] = {path, NULL}, *envp[] = {NULL};
-    long r = HOST_CALL(SYS_execveat, AT_FDCWD, path, argv, envp, AT_EXECVE_CHECK);
-    return r == -EINVAL ? HOST_CALL(SYS_faccessat2, AT_FDCWD, path, X_OK, AT_EACCESS) : r;
+    const char *argv[] = {"", NULL}, *envp[] = {NULL};
+    long r = HOST_CALL(SYS_execveat, fd, "", argv, envp, AT_EXECVE_CHECK | AT_EMPTY_PATH);
+    return r == -EINVAL ? HOST_CALL(SYS_faccessat2, fd, "", X_OK, AT_EACCESS | AT_EMPTY_PATH) : r;
 }
 
-static long classify(const char *path, uint8_t head[HEAD_SIZE], size_t *len,
-                     enum program_kind *kind)
+static void look_at(struct exec *x, int fd)
+{
+    if (x->fd >= 0)
+        HOST_CALL(SYS_close, x->fd);
+    x->fd = fd;
+}
+
+#define LOOK_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
+/* result: of the attempt to open the file. A file that may not be read may be executable all the
+ * same: the host's kernel says. */
+static long opened(struct exec *x, long result)
+{
+    look_at(x, result >= 0 ? (int)result : -1);
+    x->kind = PROGRAM_OTHER;
+    return result >= 0 || result == -EACCES ? 0 : result;
+}
+
+static long classify(struct exec *x, uint8_t head[HEAD_SIZE], size_t *len)
 {
     struct stat st;
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        *kind = PROGRAM_OTHER; /* may be executable all the same; the host's kernel says */
-        return errno == EACCES ? 0 : -errno;
-    }
-    if (fstat(fd, &st) < 0)
+    if (fstat(x->fd, &st) < 0)
         return -errno;
     if (!S_ISREG(st.st_mode))
         return -EACCES;
-    long r = may_execute(path);
+    long r = may_execute(x->fd);
     if (r < 0)
         return r;
-    ssize_t n = pread(fd, head, HEAD_SIZE, 0);
+    ssize_t n = pread(x->fd, head, HEAD_SIZE, 0);
     if (n < 0)
         return -errno;
     *len = (size_t)n;
-    *kind = program_kind(head, *len);
+    x->kind = program_kind(head, *len);
     return 0;
 }
 
@@ -116,15 +135,17 @@ static long copy_vector(uint64_t vector, size_t max, const char **out)
 }
 
 /* Follows #! lines until a program is found; what they add is put in front of the arguments. */
-static long find_program(struct exec *x, const char *guest_path)
+static long find_program(struct exec *x)
 {
-    const char *path = guest_path;
-    for (;;) {
+    const char *path = x->name;
+    while (x->fd >= 0) {
         uint8_t head[HEAD_SIZE];
         size_t len = 0;
-        long r = classify(x->file.path, head, &len, &x->kind);
+        long r = classify(x, head, &len);
         if (r || x->kind != PROGRAM_SCRIPT)
             return r;
+        if (x->closes) /* the interpreter could not open it any more */
+            return -ENOENT;
         if (x->n_scripts == SCRIPT_DEPTH)
             return -ELOOP;
         struct shebang *s = &x->scripts[x->n_scripts++];
@@ -144,7 +165,11 @@ static long find_program(struct exec *x, const char *guest_path)
         x->argc++;
         path = s->interpreter;
         path_resolve_own(x->thread->process, path, true, &x->file);
+        r = opened(x, HOST_CALL(SYS_openat, AT_FDCWD, x->file.path, LOOK_FLAGS));
+        if (r)
+            return r;
     }
+    return 0;
 }
 
 static void option(struct exec *x, const char *word)
@@ -163,7 +188,7 @@ static void limit_option(struct exec *x, int nr, const char *name, const struct 
 }
 
 /* The emulator's own arguments: this process's, for the next program. */
-static void emulator_options(struct exec *x)
+static void emulator_options_begin(struct exec *x)
 {
     const struct process *p = x->thread->process;
     option(x, "wirt-riscv64");
@@ -187,117 +212,140 @@ static void emulator_options(struct exec *x)
     }
     limit_option(x, 0, "as", &p->limit_as);
     limit_option(x, 1, "data", &p->limit_data);
+}
+
+static void emulator_options_end(struct exec *x)
+{
     option(x, "-0");
     option(x, x->argc ? x->argv[0] : "");
     option(x, "--");
-    option(x, x->file.path);
+    option(x, x->name);
+}
+
+/* A copy of fd that outlives the exec, as an option of the next emulator; -errno. It is made only
+ * now, so that no other thread's child inherits it for long. */
+static long hand_on(struct exec *x, int nr, const char *name, int fd)
+{
+    long copy = HOST_CALL(SYS_fcntl, fd, F_DUPFD, x->thread->process->exe_fd);
+    if (copy == -EINVAL || copy == -EMFILE) /* the limit was lowered since */
+        copy = HOST_CALL(SYS_dup, fd);
+    if (copy < 0)
+        return copy;
+    snprintf(x->descriptors[nr], sizeof x->descriptors[nr], "%d", (int)copy);
+    option(x, name);
+    option(x, x->descriptors[nr]);
+    return copy;
+}
+
+/* A host kernel that knows us as an interpreter (binfmt_misc) gives a program the rights that its
+ * file has. We cannot: they are lost with every program that we start ourselves. With a sysroot it
+ * would not find its libraries. */
+static bool gives_rights(const struct exec *x)
+{
+    struct stat st;
+    if (x->thread->process->sysroot || fstat(x->fd, &st) < 0)
+        return false;
+    return (st.st_mode & (S_ISUID | S_ISGID)) ||
+           HOST_CALL(SYS_fgetxattr, x->fd, "security.capability", NULL, 0) > 0;
 }
 
 /* Runs the emulator again on what was found. */
 static long exec_emulator(struct exec *x, uint64_t envp)
 {
     struct thread *t = x->thread;
-    const struct process *p = t->process;
-    emulator_options(x);
-    if (x->argc) {
-        x->argv++;
-        x->argc--;
+    int self = t->process->emulator_fd;
+    emulator_options_begin(x);
+    long file = hand_on(x, 0, "--fd", x->fd);
+    long emulator = file < 0 ? file : hand_on(x, 1, "--emulator-fd", self);
+    long r = emulator;
+    if (r >= 0) {
+        emulator_options_end(x);
+        if (x->argc) {
+            x->argv++;
+            x->argc--;
+        }
+        for (size_t i = x->n_options; i-- > 0;)
+            *--x->argv = x->options[i];
+        r = host_wait(t, SYS_execveat, (uint64_t)self, (uint64_t) "", (uint64_t)x->argv, envp,
+                      AT_EMPTY_PATH, 0);
     }
-    for (size_t i = x->n_options; i-- > 0;)
-        *--x->argv = x->options[i];
-    if (p->emulator_fd >= 0)
-        return host_wait(t, SYS_execveat, (uint64_t)p->emulator_fd, (uint64_t) "",
-                         (uint64_t)x->argv, envp, AT_EMPTY_PATH, 0);
-    long r =
-        host_wait(t, SYS_execve, (uint64_t) "/proc/self/exe", (uint64_t)x->argv, envp, 0, 0, 0);
-    if (r == -ENOENT && p->emulator) /* no /proc here */
-        r = host_wait(t, SYS_execve, (uint64_t)p->emulator, (uint64_t)x->argv, envp, 0, 0, 0);
+    if (emulator >= 0)
+        HOST_CALL(SYS_close, emulator);
+    if (file >= 0)
+        HOST_CALL(SYS_close, file);
     return r;
 }
 
 /* The file that dirfd, path and flags name. */
-static long find_file(struct exec *x, int dirfd, uint64_t path, int flags)
+static long find_file(struct exec *x, uint64_t path)
 {
-    char first;
-    if (guest_read(&first, path, 1))
-        return -EFAULT;
-    if (!first && !(flags & AT_EMPTY_PATH))
+    char rest[PATH_MAX];
+    uint64_t flags = LOOK_FLAGS | (x->flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0);
+    long n = guest_strnlen((const char *)path, PATH_MAX);
+    if (n < 0 || n >= PATH_MAX || guest_read(rest, path, (size_t)n + 1))
+        return n < 0 ? n : -ENAMETOOLONG;
+    rest[n] = '\0';
+    if (!n && !(x->flags & AT_EMPTY_PATH))
         return -ENOENT;
-    x->by_name = first == '/' || dirfd == AT_FDCWD;
+    x->by_name = rest[0] == '/' || x->dirfd == AT_FDCWD;
     if (x->by_name) {
-        path_resolve(x->thread, path, !(flags & AT_SYMLINK_NOFOLLOW), &x->file);
-        long n = guest_strnlen((const char *)path, PATH_MAX);
-        if (n < 0 || n >= PATH_MAX)
-            return n < 0 ? n : -ENAMETOOLONG;
-    } else {
-        char rest[PATH_MAX];
-        if (HOST_CALL(SYS_fcntl, dirfd, F_GETFD) < 0)
-            return -EBADF;
-        long n = guest_strnlen((const char *)path, PATH_MAX);
-        if (n < 0 || n >= PATH_MAX || guest_read(rest, path, (size_t)n + 1))
-            return n < 0 ? n : -ENAMETOOLONG;
-        snprintf(x->by_fd, sizeof x->by_fd, *rest ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d",
-                 dirfd, rest);
-        x->file.path = x->by_fd;
-        if (!*rest && HOST_CALL(SYS_fcntl, dirfd, F_GETFD) == FD_CLOEXEC) {
-            /* The emulator opens it after the exec: it needs a name that lasts. */
-            ssize_t len = readlink(x->by_fd, x->file.buffer, sizeof x->file.buffer - 1);
-            if (len > 0) {
-                x->file.buffer[len] = '\0';
-                if (access(x->file.buffer, F_OK) == 0) {
-                    x->file.path = x->file.buffer;
-                    return 0;
-                }
-            }
-            long fd = HOST_CALL(SYS_dup, dirfd);
-            if (fd < 0)
-                return fd;
-            snprintf(x->by_fd, sizeof x->by_fd, "/proc/self/fd/%d", (int)fd);
-        }
+        x->name = (const char *)path;
+        path_resolve(x->thread, path, !(flags & O_NOFOLLOW), &x->file);
+        x->native_path = strcpy(x->native_buffer, x->file.path == x->name ? rest : x->file.path);
+        return opened(x, HOST_CALL(SYS_openat, AT_FDCWD, x->file.path, flags));
     }
-    if (flags & AT_SYMLINK_NOFOLLOW) {
-        struct stat st;
-        if (lstat(x->file.path, &st) == 0 && S_ISLNK(st.st_mode))
-            return -ELOOP;
-    }
-    return 0;
+    long own = HOST_CALL(SYS_fcntl, x->dirfd, F_GETFD);
+    if (own < 0)
+        return -EBADF;
+    x->closes = own & FD_CLOEXEC;
+    x->native_path = strcpy(x->native_buffer, rest);
+    x->name = x->by_fd;
+    snprintf(x->by_fd, sizeof x->by_fd, n ? "/dev/fd/%d/%s" : "/dev/fd/%d", x->dirfd, rest);
+    if (n)
+        return opened(x, HOST_CALL(SYS_openat, x->dirfd, rest, flags));
+    char link[32]; /* again, for reading: the guest's may be good for nothing but this */
+    snprintf(link, sizeof link, "/proc/self/fd/%d", x->dirfd);
+    long fd = HOST_CALL(SYS_openat, AT_FDCWD, link, LOOK_FLAGS);
+    return opened(x, fd == -ENOENT ? HOST_CALL(SYS_fcntl, x->dirfd, F_DUPFD_CLOEXEC, 0) : fd);
 }
 
 /* A program of the host's: there the limits are the host's too. */
-static long exec_native(struct thread *t, const char *path, uint64_t argv, uint64_t envp)
+static long exec_native(struct exec *x, uint64_t argv, uint64_t envp)
 {
     static const int which[2] = {RLIMIT_AS, RLIMIT_DATA};
+    struct thread *t = x->thread;
     const struct memory_limit *limit[2] = {&t->process->limit_as, &t->process->limit_data};
     uint64_t before[2][2];
     bool changed[2] = {0};
     for (int i = 0; i < 2; i++)
         if (limit[i]->set)
             changed[i] = HOST_CALL(SYS_prlimit64, 0, which[i], &limit[i]->soft, before[i]) == 0;
-    long r = host_wait(t, SYS_execve, (uint64_t)path, argv, envp, 0, 0, 0);
+    long r = host_wait(t, SYS_execveat, (uint64_t)(x->by_name ? AT_FDCWD : x->dirfd),
+                       (uint64_t)x->native_path, argv, envp, (uint64_t)x->flags, 0);
     for (int i = 0; i < 2; i++)
         if (changed[i])
             HOST_CALL(SYS_prlimit64, 0, which[i], before[i], NULL);
     return r;
 }
 
-static long exec_found(struct exec *x, int dirfd, uint64_t path, uint64_t argv, uint64_t envp,
-                       int flags)
+static long exec_found(struct exec *x, uint64_t path, uint64_t argv, uint64_t envp)
 {
     struct thread *t = x->thread;
-    long r = find_file(x, dirfd, path, flags);
-    if (r)
-        return r;
-    char native[PATH_MAX]; /* the file itself, before #! lines are followed */
-    if (snprintf(native, sizeof native, "%s", x->file.path) >= (int)sizeof native)
-        return -ENAMETOOLONG;
-    r = find_program(x, x->by_name ? (const char *)path : native);
+    long r = find_file(x, path);
+    if (!r)
+        r = find_program(x);
+    if (!r && x->kind == PROGRAM_FOREIGN)
+        r = program_check(t->process, x->fd);
     if (r)
         return r;
     signal_before_exec(t);
-    if (x->kind == PROGRAM_FOREIGN)
-        r = exec_emulator(x, envp);
-    else
-        r = exec_native(t, native, argv, envp);
+    if (x->kind != PROGRAM_FOREIGN || t->process->emulator_fd < 0) {
+        r = exec_native(x, argv, envp);
+    } else {
+        r = gives_rights(x) ? exec_native(x, argv, envp) : -ENOEXEC;
+        if (r == -ENOEXEC)
+            r = exec_emulator(x, envp);
+    }
     signal_after_exec(t);
     return r == -ERESTARTSYS ? -ERESTARTNOINTR : r;
 }
@@ -318,11 +366,15 @@ long exec_program(struct thread *t, int dirfd, uint64_t path, uint64_t argv, uin
     t->scratch = x;
     t->scratch_size = size;
     x->thread = t;
+    x->fd = -1;
+    x->dirfd = dirfd;
+    x->flags = flags;
     x->argv = (const char **)(x + 1) + front;
     x->argc = (size_t)n;
     long r = copy_vector(argv, (size_t)n, x->argv);
     if (r >= 0)
-        r = exec_found(x, dirfd, path, argv, envp, flags);
+        r = exec_found(x, path, argv, envp);
+    look_at(x, -1);
     t->scratch = NULL;
     munmap(x, size);
     return r;

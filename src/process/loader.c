@@ -138,20 +138,17 @@ static int check_segments(struct elf *e, struct error **err)
     return 0;
 }
 
-static int open_elf(const char *path, struct elf *e, struct error **err)
+/* Reads and checks the headers of e->fd. */
+static int read_elf(struct elf *e, struct error **err)
 {
     struct stat st;
-    e->path = path;
-    e->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (e->fd < 0)
-        return error_set(err, errno, "%s", path);
     if (fstat(e->fd, &st) < 0)
-        return error_set(err, errno, "%s", path);
+        return error_set(err, errno, "%s", e->path);
     if (!S_ISREG(st.st_mode))
-        return error_set(err, EACCES, "%s: not a regular file", path);
+        return error_set(err, EACCES, "%s: not a regular file", e->path);
     e->file_size = (uint64_t)st.st_size;
     if (e->file_size < sizeof e->head)
-        return error_set(err, ENOEXEC, "%s: too short for an ELF file", path);
+        return error_set(err, ENOEXEC, "%s: too short for an ELF file", e->path);
     if (read_at(e, 0, &e->head, sizeof e->head, err) < 0 || check_header(e, err) < 0)
         return -1;
     size_t size = (size_t)e->head.e_phnum * sizeof(Elf64_Phdr);
@@ -161,12 +158,12 @@ static int open_elf(const char *path, struct elf *e, struct error **err)
     return check_segments(e, err);
 }
 
-static void close_elf(struct elf *e)
+static void free_elf(struct elf *e)
 {
-    if (e->fd >= 0)
-        close(e->fd);
     free(e->phdrs);
 }
+
+#define ELF_CLEANUP __attribute__((cleanup(free_elf))) struct elf
 
 /* A random multiple of a page below 4 GiB; 0 where the user has switched that off. */
 static uint64_t random_offset(void)
@@ -315,23 +312,49 @@ static int read_interp(const struct elf *e, char **path, struct error **err)
     return 0;
 }
 
+/* The program's interpreter: the descriptor to e->fd, which the caller closes. */
+static int open_interp(struct process *p, const char *guest_path, struct elf *e, struct error **err)
+{
+    struct host_path host;
+    path_resolve_own(p, guest_path, true, &host);
+    e->path = guest_path;
+    e->fd = open(host.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (e->fd < 0)
+        error_set(err, errno, "%s", host.path);
+    if (e->fd >= 0 && read_elf(e, err) == 0)
+        return 0;
+    return error_prefix(err, "the program's interpreter (give -L the folder that has %s)",
+                        guest_path);
+}
+
 static int load_interp(struct process *p, const char *guest_path, uint64_t *base, uint64_t *entry,
                        struct error **err)
 {
-    struct host_path host;
-    struct elf e = {.fd = -1};
-    path_resolve_own(p, guest_path, true, &host);
-    int r = open_elf(host.path, &e, err);
+    ELF_CLEANUP e = {.fd = -1};
+    int r = open_interp(p, guest_path, &e, err);
+    AUTO_CLOSE int fd = e.fd;
+    if (r < 0 || map_elf(p, &e, false, base, err) < 0)
+        return -1;
+    *entry = e.head.e_entry + *base;
+    *base += e.lo;
+    return 0;
+}
+
+long program_check(struct process *p, int fd)
+{
+    ERROR_CLEANUP err = NULL;
+    AUTO_FREE char *interp = NULL;
+    ELF_CLEANUP e = {.path = "the program", .fd = fd};
+    if (read_elf(&e, &err) < 0 || read_interp(&e, &interp, &err) < 0)
+        return -error_code(err);
+    if (!interp)
+        return 0;
+    ELF_CLEANUP i = {.fd = -1};
+    int r = open_interp(p, interp, &i, &err);
+    AUTO_CLOSE int interp_fd = i.fd;
     if (r == 0)
-        r = map_elf(p, &e, false, base, err);
-    if (r < 0) {
-        error_prefix(err, "the program's interpreter (give -L the folder that has %s)", guest_path);
-    } else {
-        *entry = e.head.e_entry + *base;
-        *base += e.lo;
-    }
-    close_elf(&e);
-    return r;
+        return 0;
+    return error_code(err) == ENOEXEC ? -ELIBBAD : -error_code(err);
 }
 
 /* The handlers of signals return to these two instructions: li a7, 139 (rt_sigreturn); ecall.
@@ -353,7 +376,7 @@ static int load_main(struct process *p, struct elf *e, struct program *out, stru
 {
     AUTO_FREE char *interp = NULL;
     struct loaded image = {0};
-    if (open_elf(p->exe_host, e, err) < 0 || read_interp(e, &interp, err) < 0 ||
+    if (read_elf(e, err) < 0 || read_interp(e, &interp, err) < 0 ||
         map_elf(p, e, true, &image.bias, err) < 0)
         return -1;
     image.entry = e->head.e_entry + image.bias;
@@ -372,8 +395,6 @@ static int load_main(struct process *p, struct elf *e, struct program *out, stru
 
 int load_program(struct process *p, struct program *out, struct error **err)
 {
-    struct elf e = {.fd = -1};
-    int r = load_main(p, &e, out, err);
-    close_elf(&e);
-    return r;
+    ELF_CLEANUP e = {.path = p->exe_host, .fd = p->exe_fd};
+    return load_main(p, &e, out, err);
 }

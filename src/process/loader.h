@@ -18,7 +18,12 @@ enum program_kind {
 
 enum program_kind program_kind(const uint8_t *head, size_t len);
 
-/* Maps p->exe_host and, for a dynamic one, its interpreter; makes the stack with arguments,
+/* Whether load_program would find the riscv64 ELF file fd, and the interpreter that it names,
+ * sound: 0, else the -errno of an execve. What is wrong has to be known while there is still a
+ * program to tell. */
+long program_check(struct process *p, int fd);
+
+/* Maps p->exe_fd and, for a dynamic one, its interpreter; makes the stack with arguments,
  * environment and auxiliary vector. -1 with err (code ENOEXEC: not a riscv64 program): then the
  * address space is not good for another try. */
 int load_program(struct process *p, struct program *out, struct error **err);

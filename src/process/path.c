@@ -52,25 +52,15 @@ static bool fetch(struct process *p, uint64_t guest_path, char *buffer)
     return buffer[0] == '/';
 }
 
-/* /proc/self/NAME, /proc/thread-self/NAME or /proc/PID/NAME of this process: NAME; else NULL. */
-static const char *own_proc_file(const char *path)
+bool descriptor_path(int fd, char out[PATH_MAX])
 {
-    if (!str_starts(path, "/proc/"))
-        return NULL;
-    const char *rest = path + 6;
-    if (str_starts(rest, "self/"))
-        return rest + 5;
-    if (str_starts(rest, "thread-self/"))
-        return rest + 12;
-    char pid[16];
-    int n = snprintf(pid, sizeof pid, "%d/", (int)getpid());
-    return str_starts(rest, pid) ? rest + n : NULL;
-}
-
-bool path_is_exe(const char *path)
-{
-    const char *name = own_proc_file(path);
-    return name && strcmp(name, "exe") == 0;
+    char link[32];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, out, PATH_MAX - 1);
+    if (n <= 0)
+        return false;
+    out[n] = '\0';
+    return true;
 }
 
 /* openat2 refuses bits that openat ignores. */
@@ -96,27 +86,18 @@ static bool find_below(struct process *p, const char *path, bool follow, char *o
     long fd = HOST_CALL(SYS_openat2, p->sysroot_fd, path, &how, sizeof how);
     if (fd < 0)
         return false;
-    char link[48];
-    snprintf(link, sizeof link, "/proc/self/fd/%ld", fd);
-    ssize_t n = readlink(link, out, PATH_MAX - 1);
-    if (n > 0)
-        out[n] = '\0';
-    else if (snprintf(out, PATH_MAX, "%s%s", p->sysroot, path) >= PATH_MAX)
-        n = -1;
-    else
-        n = 1; /* no /proc here: right as long as no absolute link is on the way */
+    bool found = descriptor_path((int)fd, out);
+    if (!found) /* no /proc here: right as long as no absolute link is on the way */
+        found = snprintf(out, PATH_MAX, "%s%s", p->sysroot, path) < PATH_MAX;
     HOST_CALL(SYS_close, fd);
-    return n > 0;
+    return found;
 }
 
 static bool resolve(struct process *p, const char *path, bool follow, char *out)
 {
-    if (path_is_exe(path) && follow) {
-        if (strlen(p->exe_host) >= PATH_MAX)
-            return false;
-        strcpy(out, p->exe_host);
-        return true;
-    }
+    struct proc_file f;
+    if (follow && proc_parse(path, &f) && strcmp(f.name, "exe") == 0)
+        return proc_exe(p, &f, false, out);
     return p->sysroot && !is_hosts(path) && find_below(p, path, follow, out);
 }
 
@@ -135,23 +116,31 @@ void path_resolve_own(struct process *p, const char *path, bool follow, struct h
         out->path = out->buffer;
 }
 
-bool path_open(struct thread *t, uint64_t guest_path, int flags, unsigned mode, long *result)
+/* A file of /proc that is not what the host has there. */
+static bool open_proc(struct thread *t, const struct proc_file *f, int flags, long *result)
+{
+    char path[PATH_MAX];
+    if (strcmp(f->name, "exe") != 0) {
+        *result = proc_open(t->process, f, flags);
+        return *result >= 0;
+    }
+    if ((flags & O_NOFOLLOW) || !proc_exe(t->process, f, false, path))
+        return false;
+    *result = HOST_CALL(SYS_openat, AT_FDCWD, path, flags);
+    return true;
+}
+
+bool path_open(struct thread *t, int dirfd, uint64_t guest_path, int flags, unsigned mode,
+               long *result)
 {
     struct process *p = t->process;
     char path[PATH_MAX];
-    if (!fetch(p, guest_path, path))
+    struct proc_file f;
+    if (proc_find(dirfd, guest_path, &f))
+        return open_proc(t, &f, flags, result);
+    if (!p->sysroot || !fetch(p, guest_path, path))
         return false;
-    const char *name = own_proc_file(path);
-    if (name || strcmp(path, "/proc/cpuinfo") == 0) {
-        if (name && strcmp(name, "exe") == 0) {
-            *result = HOST_CALL(SYS_openat, AT_FDCWD, p->exe_host, flags, mode);
-            return true;
-        }
-        int fd = proc_open(p, name ? name : "cpuinfo", flags);
-        *result = fd;
-        return fd >= 0;
-    }
-    if (!p->sysroot || is_hosts(path))
+    if (is_hosts(path))
         return false;
     /* A file that is not there is not made there either: the sysroot is for reading. */
     if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL) || (flags & O_TMPFILE) == O_TMPFILE)

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -164,14 +163,15 @@ void process_die(int signo)
 
 /* --- The start --- */
 
+#define OWN_DESCRIPTORS 1000 /* few programs use such; yet the kernel's table stays small */
+
 /* Moves fd to a number that no program is likely to use. */
 static int move_away(int fd)
 {
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, OWN_DESCRIPTORS);
     struct rlimit r;
-    int highest = 1024;
-    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < 65536)
-        highest = (int)r.rlim_cur;
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, highest - 16);
+    if (moved < 0 && getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur > 32)
+        moved = fcntl(fd, F_DUPFD_CLOEXEC, r.rlim_cur - 16);
     if (moved < 0)
         return fd;
     close(fd);
@@ -198,15 +198,23 @@ static int find_sysroot(struct process *p, struct error **err)
     return 0;
 }
 
+/* Opens the program, or takes over the descriptor by which it was handed on: then it may have no
+ * name at all (a memfd, a file that was removed), or none in this root. */
 static int find_program_file(struct process *p, struct error **err)
 {
-    const char *inside;
-    p->exe_host = realpath(p->config.program, NULL);
-    if (!p->exe_host && access(p->config.program, F_OK) == 0)
-        p->exe_host = xstrdup(p->config.program); /* open, but without a name: a memfd */
+    const char *inside, *path = p->config.program;
+    char link[PATH_MAX];
+    int fd = p->config.program_fd;
+    if (fd >= 0 ? fcntl(fd, F_SETFD, FD_CLOEXEC) < 0
+                : (fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
+        return error_set(err, errno, "%s", path);
+    p->exe_fd = fd == p->config.program_fd ? fd : move_away(fd);
+    p->exe_host = descriptor_path(p->exe_fd, link) ? xstrdup(link) : realpath(path, NULL);
     if (!p->exe_host)
-        return error_set(err, errno, "%s", p->config.program);
-    p->exe = xstrdup(path_below_sysroot(p, p->exe_host, &inside) ? inside : p->exe_host);
+        p->exe_host = xstrdup(path);
+    bool below = path_below_sysroot(p, p->exe_host, &inside);
+    p->exe = xstrdup(below ? inside : p->exe_host);
+    p->name = below && p->config.program_fd < 0 ? p->exe : path;
     return 0;
 }
 
@@ -222,11 +230,20 @@ static int start_engine(struct process *p, struct error **err)
     return p->engine ? 0 : -1;
 }
 
-static void remember_emulator(struct process *p)
+/* A descriptor of this very program: its path may lead nowhere after a chroot, and /proc be gone.
+ */
+static int remember_emulator(struct process *p, struct error **err)
 {
-    unsigned long name = getauxval(AT_EXECFN);
-    p->emulator = name ? realpath((const char *)name, NULL) : NULL;
-    p->emulator_fd = p->config.exec_fd;
+    int fd = p->config.emulator_fd;
+    if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return error_set(err, errno, "descriptor %d of the emulator", fd);
+    if (fd < 0) {
+        fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+        if (fd >= 0)
+            fd = move_away(fd);
+    }
+    p->emulator_fd = fd;
+    return 0;
 }
 
 int process_exec(const struct process_config *config, struct error **err)
@@ -236,8 +253,8 @@ int process_exec(const struct process_config *config, struct error **err)
     p->config = *config;
     pthread_mutex_init(&p->threads_lock, NULL);
     space_init(&p->space);
-    remember_emulator(p);
-    if (find_sysroot(p, err) < 0 || find_program_file(p, err) < 0 || start_engine(p, err) < 0)
+    if (remember_emulator(p, err) < 0 || find_sysroot(p, err) < 0 ||
+        find_program_file(p, err) < 0 || start_engine(p, err) < 0)
         return -1;
     struct thread *t = thread_new(p, err);
     if (!t)
@@ -250,6 +267,7 @@ int process_exec(const struct process_config *config, struct error **err)
 
     p->limit_as = config->limit_as;
     p->limit_data = config->limit_data;
+    p->stack_start = program.sp;
     appearance_set(p);
     t->cpu.pc = program.pc;
     t->cpu.x[2] = program.sp;

@@ -16,7 +16,7 @@ struct memory_limit {
 };
 
 struct process_config {
-    const char *program; /* host path of the ELF file */
+    const char *program; /* host path of the ELF file; with program_fd, only what AT_EXECFN says */
     char **argv;         /* the guest's, NULL-terminated */
     char **envp;         /* the guest's, NULL-terminated */
     const char *sysroot; /* -L: absolute guest paths are looked up below it first; NULL: none */
@@ -27,8 +27,9 @@ struct process_config {
     const char *trace;                        /* file for engine_config.trace, or NULL */
     size_t stack_size;                        /* 0: RLIMIT_STACK's */
     struct memory_limit limit_as, limit_data; /* RLIMIT_AS, RLIMIT_DATA */
-    int exec_fd; /* wirt-riscv64 itself, to re-execute for execve of foreign programs; -1:
-                    /proc/self/exe */
+    int program_fd;  /* the ELF file, open for reading; -1: open program. Taken over. */
+    int emulator_fd; /* wirt-riscv64 itself, to be executed again for the program's own execve
+                        of programs like it; -1: /proc/self/exe is opened. Taken over. */
 };
 
 /* Turns this process into the program. Returns only on failure to start it, with err (code ENOEXEC:

@@ -112,7 +112,7 @@ int build_stack(struct process *p, const struct loaded *image, uint64_t *sp_out,
                          bytes, (unsigned long long)(p->stack_hi - p->stack_lo));
 
     uint64_t sp = p->stack_hi - 16;
-    uint64_t name = push_string(&sp, p->exe);
+    uint64_t name = push_string(&sp, p->name);
     uint64_t *vector = xcalloc(argc + envc + 3, sizeof *vector);
     for (size_t i = envc; i-- > 0;)
         vector[argc + 2 + i] = push_string(&sp, envp[i]);

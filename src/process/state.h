@@ -103,12 +103,14 @@ struct process {
     int leader_status;      /* exit status of a leader that left before the others */
     char *exe;              /* absolute path of the program as the guest knows it */
     char *exe_host;         /* and as the host does */
-    char *emulator;         /* path by which wirt-riscv64 can be executed again */
-    int emulator_fd;        /* or a descriptor of it, else -1 */
+    const char *name;       /* what it was executed as: AT_EXECFN */
+    int exe_fd;             /* the program, open for reading, out of the guest's way */
+    int emulator_fd;        /* wirt-riscv64, likewise; -1: not known, there was no /proc */
     char *sysroot;          /* absolute, no slash at its end; NULL: none */
     int sysroot_fd;         /* O_PATH descriptor of it, out of the guest's way; -1: none */
     uint64_t signal_return; /* address of the code a handler returns to */
-    uint64_t stack_lo, stack_hi;
+    uint64_t vdso;          /* address of the page that has it */
+    uint64_t stack_lo, stack_hi, stack_start; /* start: where sp was at first */
     uint64_t auxv, auxv_len;                  /* on the guest's stack */
     uint64_t args, args_len;                  /* the argument strings, likewise */
     uint64_t env_len;                         /* and behind them those of the environment */

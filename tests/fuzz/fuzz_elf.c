@@ -14,14 +14,16 @@
 #include "process/loader.h"
 #include "process/space.h"
 
-static void load(char *path)
+static void load(int fd)
 {
     static char *none[] = {"program", NULL};
     struct process *p = xcalloc(1, sizeof *p);
     struct program program;
     struct error *err = NULL;
-    p->config = (struct process_config){.program = path, .argv = none, .envp = none + 1};
-    p->exe = p->exe_host = path;
+    p->config = (struct process_config){.program = "program", .argv = none, .envp = none + 1};
+    p->exe = p->exe_host = none[0];
+    p->name = none[0];
+    p->exe_fd = fd;
     p->sysroot_fd = -1;
     space_init(&p->space);
     alarm(10);
@@ -35,10 +37,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int fd = memfd_create("program", 0);
     if (fd < 0 || write_all(fd, data, size) < 0)
         abort();
-    AUTO_FREE char *path = xasprintf("/proc/self/fd/%d", fd);
     pid_t pid = fork();
     if (pid == 0)
-        load(path);
+        load(fd);
     if (pid < 0)
         abort();
     int status;

@@ -85,7 +85,7 @@ long sys_statx(struct thread *t, const uint64_t a[6])
 long sys_openat(struct thread *t, const uint64_t a[6])
 {
     long r;
-    if (path_open(t, a[1], (int)a[2], (unsigned)a[3], &r))
+    if (path_open(t, (int)a[0], a[1], (int)a[2], (unsigned)a[3], &r))
         return r;
     return host_wait(t, SYS_openat, a[0], a[1], a[2], a[3], 0, 0);
 }
@@ -96,7 +96,7 @@ long sys_openat2(struct thread *t, const uint64_t a[6])
     long r;
     /* A call that limits where the path may lead knows better than the sysroot. */
     if (a[3] >= sizeof how && !guest_read(&how, a[2], sizeof how) && !how.resolve &&
-        path_open(t, a[1], (int)how.flags, (unsigned)how.mode, &r))
+        path_open(t, (int)a[0], a[1], (int)how.flags, (unsigned)how.mode, &r))
         return r;
     return host_wait(t, SYS_openat2, a[0], a[1], a[2], a[3], 0, 0);
 }
@@ -140,18 +140,17 @@ long sys_inotify_add_watch(struct thread *t, const uint64_t a[6])
 
 long sys_readlinkat(struct thread *t, const uint64_t a[6])
 {
-    char path[PATH_MAX];
-    long n = guest_strnlen((const char *)a[1], sizeof path);
-    if (n > 0 && n < PATH_MAX && !guest_read(path, a[1], (size_t)n + 1) && path_is_exe(path)) {
-        const char *exe = t->process->exe;
-        size_t len = strlen(exe);
-        if ((int)a[3] <= 0)
-            return -EINVAL;
-        if (len > (size_t)(int)a[3])
-            len = (size_t)(int)a[3];
-        return guest_write(a[2], exe, len) ? -EFAULT : (long)len;
-    }
-    return with_path(t, SYS_readlinkat, a, 1, false);
+    char exe[PATH_MAX];
+    struct proc_file f;
+    if (!proc_find((int)a[0], a[1], &f) || strcmp(f.name, "exe") != 0 ||
+        !proc_exe(t->process, &f, true, exe))
+        return with_path(t, SYS_readlinkat, a, 1, false);
+    size_t len = strlen(exe);
+    if ((int)a[3] <= 0)
+        return -EINVAL;
+    if (len > (size_t)(int)a[3])
+        len = (size_t)(int)a[3];
+    return guest_write(a[2], exe, len) ? -EFAULT : (long)len;
 }
 
 /* --- Extended attributes --- */
@@ -215,7 +214,8 @@ long sys_lremovexattr(struct thread *t, const uint64_t a[6])
 static bool is_own(const struct thread *t, uint64_t fd)
 {
     const struct process *p = t->process;
-    return (int)fd >= 0 && ((int)fd == p->sysroot_fd || (int)fd == p->emulator_fd);
+    return (int)fd >= 0 &&
+           ((int)fd == p->sysroot_fd || (int)fd == p->emulator_fd || (int)fd == p->exe_fd);
 }
 
 long sys_close(struct thread *t, const uint64_t a[6])
@@ -234,26 +234,24 @@ long sys_dup3(struct thread *t, const uint64_t a[6])
 
 long sys_close_range(struct thread *t, const uint64_t a[6])
 {
-    const struct process *p = t->process;
     uint32_t first = (uint32_t)a[0], last = (uint32_t)a[1];
-    int own[2] = {p->sysroot_fd, p->emulator_fd};
     if (first > last)
         return -EINVAL;
-    if (own[0] > own[1]) {
-        own[0] = p->emulator_fd;
-        own[1] = p->sysroot_fd;
+    const struct process *p = t->process;
+    const int own[] = {p->sysroot_fd, p->emulator_fd, p->exe_fd};
+    for (;;) { /* up to the next of ours, and on behind it */
+        uint32_t next = last;
+        bool found = false;
+        for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+            if (own[i] >= 0 && (uint32_t)own[i] >= first && (uint32_t)own[i] <= next) {
+                next = (uint32_t)own[i];
+                found = true;
+            }
+        long r = !found || next > first
+                     ? HOST_CALL(SYS_close_range, first, found ? next - 1 : last, a[2])
+                     : 0;
+        if (r || !found || next == last)
+            return r;
+        first = next + 1;
     }
-    for (int i = 0; i < 2; i++) {
-        if (own[i] < 0 || (uint32_t)own[i] < first || (uint32_t)own[i] > last)
-            continue;
-        if ((uint32_t)own[i] > first) {
-            long r = HOST_CALL(SYS_close_range, first, own[i] - 1, a[2]);
-            if (r)
-                return r;
-        }
-        if ((uint32_t)own[i] == last)
-            return 0;
-        first = (uint32_t)own[i] + 1;
-    }
-    return HOST_CALL(SYS_close_range, first, last, a[2]);
 }

@@ -71,6 +71,12 @@ static int role(int argc, char **argv)
                a.sa_handler == SIG_IGN, h.sa_handler == SIG_DFL, b.sa_handler == SIG_IGN);
         return 0;
     }
+    if (!strcmp(argv[1], "exe")) {
+        char link[4096] = "";
+        readlink("/proc/self/exe", link, sizeof link - 1);
+        printf("%s %s\n", argv[0], link);
+        return 0;
+    }
     if (!strcmp(argv[1], "fd"))
         return fcntl(atoi(argv[2]), F_GETFD) == -1 ? 1 : 0;
     return atoi(argv[1]);
@@ -259,6 +265,95 @@ static void test_fexecve(void)
     close(fd);
 }
 
+/* How the exec of a file with this content ends: errno. */
+static int refusal(const void *content, size_t size)
+{
+    int fd = open("refused", O_CREAT | O_TRUNC | O_WRONLY, 0700);
+    write(fd, content, size);
+    close(fd);
+    char *const argv[] = {"x", NULL};
+    errno = 0;
+    pid_t c = fork();
+    if (c == 0)
+        execve("./refused", argv, environ), _exit(errno);
+    int s = status_of(c);
+    unlink("refused");
+    return WIFEXITED(s) ? WEXITSTATUS(s) : -WTERMSIG(s);
+}
+
+/* What is wrong with a file is said by execve, not by a new program that dies of it. */
+static void test_unsound(void)
+{
+    static unsigned char b[4 << 20];
+    int fd = open(self, O_RDONLY);
+    size_t n = (size_t)read(fd, b, sizeof b);
+    close(fd);
+    CHECK("an ELF header alone", refusal(b, 64) == ENOEXEC);
+    CHECK("less than that", refusal(b, 20) == ENOEXEC);
+    CHECK("an empty file", refusal(b, 0) == ENOEXEC);
+    CHECK("#! alone", refusal("#!\n", 3) == ENOEXEC);
+    CHECK("a script of itself", refusal("#!./refused\n", 12) == ELOOP);
+    b[0x36] = 57; /* e_phentsize */
+    CHECK("program headers of another size", refusal(b, n) == ENOEXEC);
+    b[0x36] = 56;
+    unsigned char *ph = b + 64; /* where every linker puts them */
+    memcpy(ph, &(int){3}, 4);   /* PT_INTERP */
+    memcpy(ph + 8, &(long){2048}, 8);
+    memcpy(ph + 32, &(long){14}, 8);
+    memcpy(b + 2048, "/nonexistent!", 14);
+    CHECK("an interpreter that is not there", refusal(b, n) == ENOENT);
+    static char big[200000];
+    memset(big, 'a', sizeof big - 1);
+    char *const argv[] = {"x", big, NULL};
+    CHECK("an argument that is too long", execve(self, argv, environ) == -1 && errno == E2BIG);
+}
+
+static void test_nameless(void)
+{
+    char line[256];
+    for (int k = 0; k < 4; k++) {
+        int p[2];
+        pipe(p);
+        pid_t c = fork();
+        if (c == 0) {
+            int m = memfd_create("prog", k & 1 ? MFD_CLOEXEC : 0), in = open(self, O_RDONLY);
+            sendfile(m, in, NULL, 1 << 30);
+            char *const argv[] = {"name", "exe", NULL};
+            dup2(p[1], 1);
+            dup2(p[1], 2);
+            if (k & 2)
+                fexecve(m, argv, environ);
+            else
+                syscall(SYS_execveat, m, "", argv, environ, AT_EMPTY_PATH);
+            _exit(9);
+        }
+        close(p[1]);
+        ssize_t n = read(p[0], line, sizeof line - 1);
+        line[n > 0 ? n : 0] = 0;
+        CHECK("a memfd knows its name",
+              status_of(c) == 0 && !strcmp(line, "name /memfd:prog (deleted)\n"));
+        close(p[0]);
+    }
+    for (int k = 0; k < 2; k++) {
+        pid_t c = fork();
+        if (c == 0) {
+            int m = memfd_create("script", k ? MFD_CLOEXEC : 0);
+            dprintf(m, "#!%s 6\n", self);
+            fexecve(m, (char *[]){"s", NULL}, environ);
+            _exit(errno);
+        }
+        CHECK("a script in a memfd, which close-on-exec takes away",
+              WEXITSTATUS(status_of(c)) == (k ? ENOENT : 6));
+    }
+    pid_t c = fork();
+    if (c == 0) {
+        int fd = open(self, O_PATH | O_CLOEXEC);
+        fexecve(fd, (char *[]){"n", "23", NULL}, environ);
+        _exit(9);
+    }
+    CHECK("a descriptor of O_PATH", WEXITSTATUS(status_of(c)) == 23);
+}
+
 /* A limit on memory is there in the next program too. */
 static void test_limit(void)
 {
@@ -306,6 +401,8 @@ int main(int argc, char **argv)
     test_scripts(argv[1]);
     test_fexecve();
     test_refused();
+    test_unsound();
+    test_nameless();
     test_limit();
     return check_failed;
 }
