@@ -4,7 +4,7 @@
 
 #define LETTER(l) (1ull << ((l) - 'A'))
 
-#define ISA "rv64imafdc_zicntr_zicond_zicsr_zifencei_zba_zbb_zbc_zbkb_zbkx_zbs"
+#define ISA "rv64imafdc_zicntr_zicond_zicsr_zifencei_zawrs_zba_zbb_zbc_zbkb_zbkx_zbs"
 
 /* Bits of RISCV_HWPROBE_KEY_IMA_EXT_0: Documentation/arch/riscv/hwprobe.rst of the kernel. */
 static const uint8_t hwprobe_bits[] = {
@@ -18,6 +18,7 @@ static const uint8_t hwprobe_bits[] = {
     10, /* Zbkx */
     35, /* Zicond */
     36, /* Zihintpause */
+    48, /* Zawrs */
     50, /* Zicntr */
 };
 

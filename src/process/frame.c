@@ -33,6 +33,7 @@ struct guest_frame {
 };
 
 _Static_assert(sizeof(siginfo_t) == 128, "siginfo is 128 bytes on riscv64 too");
+_Static_assert(sizeof(struct guest_frame) == GUEST_MINSIGSTKSZ, "what programs are told");
 _Static_assert(offsetof(struct guest_ucontext, mcontext) == 176, "as in arch/riscv");
 _Static_assert(sizeof(struct guest_sigcontext) == 784, "as in arch/riscv");
 

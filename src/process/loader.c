@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "process/path.h"
 #include "process/space.h"
+#include "process/vdso.h"
 
 #define EF_RISCV_RVE_FLAG 0x8
 #define MAX_PHDRS         (65536 / sizeof(Elf64_Phdr)) /* the kernel's bound: ELF_MIN_ALIGN's 64 KiB */
@@ -166,7 +167,7 @@ static void free_elf(struct elf *e)
 #define ELF_CLEANUP __attribute__((cleanup(free_elf))) struct elf
 
 /* A random multiple of a page below 4 GiB; 0 where the user has switched that off. */
-static uint64_t random_offset(void)
+uint64_t random_offset(void)
 {
     uint32_t r = 0;
     int persona = personality(0xffffffff);
@@ -357,19 +358,17 @@ long program_check(struct process *p, int fd)
     return error_code(err) == ENOEXEC ? -ELIBBAD : -error_code(err);
 }
 
-/* The handlers of signals return to these two instructions: li a7, 139 (rt_sigreturn); ecall.
- * Unwinders know a signal frame by exactly these bytes. */
-static int map_signal_return(struct process *p, struct error **err)
+static int map_vdso(struct process *p, struct error **err)
 {
-    static const uint32_t code[] = {0x08b00893, 0x00000073};
     long r =
         space_mmap(p, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (r < 0)
-        return error_set(err, (int)-r, "the page for signal returns");
-    p->signal_return = (uint64_t)r;
-    memcpy((void *)r, code, sizeof code);
-    r = space_mprotect(p, p->signal_return, PAGE_SIZE, PROT_READ | PROT_EXEC);
-    return r < 0 ? error_set(err, (int)-r, "the page for signal returns") : 0;
+        return error_set(err, (int)-r, "the page for the vDSO");
+    p->vdso = (uint64_t)r;
+    p->signal_return = vdso_signal_return(p->vdso);
+    vdso_write(p->vdso);
+    r = space_mprotect(p, p->vdso, PAGE_SIZE, PROT_READ | PROT_EXEC);
+    return r < 0 ? error_set(err, (int)-r, "the page for the vDSO") : 0;
 }
 
 static int load_main(struct process *p, struct elf *e, struct program *out, struct error **err)
@@ -388,7 +387,7 @@ static int load_main(struct process *p, struct elf *e, struct program *out, stru
     if (interp && load_interp(p, interp, &image.interp_base, &out->pc, err) < 0)
         return -1;
     p->space.brk_start = p->space.brk = p->space.brk_mapped = image.end;
-    if (map_signal_return(p, err) < 0)
+    if (map_vdso(p, err) < 0)
         return -1;
     return build_stack(p, &image, &out->sp, err);
 }

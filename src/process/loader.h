@@ -28,6 +28,9 @@ long program_check(struct process *p, int fd);
  * address space is not good for another try. */
 int load_program(struct process *p, struct program *out, struct error **err);
 
+/* A random multiple of a page below 4 GiB; 0 where the user has switched that off. */
+uint64_t random_offset(void);
+
 /* What load_program hands on to stack.c. */
 struct loaded {
     uint64_t entry; /* the program's own */
@@ -40,5 +43,9 @@ struct loaded {
 
 /* stack.c: 0 with the stack pointer in *sp, or -1 with err. */
 int build_stack(struct process *p, const struct loaded *image, uint64_t *sp, struct error **err);
+
+/* RLIMIT_STACK was raised: the stack may be as large from now on. Where something lies in the way,
+ * it stays as it is. */
+void stack_grow(struct process *p);
 
 #endif

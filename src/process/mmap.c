@@ -106,6 +106,17 @@ static void table_set(struct space *s, uint64_t start, uint64_t end, int prot)
     atomic_fetch_add(&s->version, 1);
 }
 
+/* Changes the protection in [start, end), which the table covers. */
+static void table_protect(struct space *s, uint64_t start, uint64_t end, int prot)
+{
+    while (start < end) {
+        const struct mapping m = s->maps[first_above(s, start)];
+        uint64_t to = m.end < end ? m.end : end;
+        table_set(s, start, to, prot | (m.prot & MAPPING_SHARED));
+        start = to;
+    }
+}
+
 static bool table_covers(const struct space *s, uint64_t start, uint64_t end)
 {
     for (size_t i = first_above(s, start); i < s->n && s->maps[i].start <= start; i++) {
@@ -152,6 +163,20 @@ bool space_find(struct space *s, uint64_t addr, struct mapping *out)
     pthread_mutex_lock(&s->lock);
     size_t i = first_above(s, addr);
     bool found = i < s->n && s->maps[i].start <= addr;
+    if (found)
+        *out = s->maps[i];
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
+bool space_next_shared_code(struct space *s, uint64_t from, struct mapping *out)
+{
+    const int both = MAPPING_SHARED | PROT_EXEC;
+    pthread_mutex_lock(&s->lock);
+    size_t i = first_above(s, from);
+    while (i < s->n && (s->maps[i].prot & both) != both)
+        i++;
+    bool found = i < s->n;
     if (found)
         *out = s->maps[i];
     pthread_mutex_unlock(&s->lock);
@@ -292,7 +317,9 @@ long space_mmap(struct process *p, uint64_t addr, uint64_t len, int prot, int fl
     }
     long r = HOST_CALL(SYS_mmap, addr, len, space_host_prot(prot), flags, fd, offset);
     if (r >= 0)
-        table_set(s, (uint64_t)r, (uint64_t)r + size, prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
+        table_set(s, (uint64_t)r, (uint64_t)r + size,
+                  (prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) |
+                      ((flags & MAP_TYPE) == MAP_PRIVATE ? 0 : MAPPING_SHARED));
     else if (replace) /* what was claimed and was not the guest's before goes back */
         each_gap(s, addr, addr + size, release);
     pthread_mutex_unlock(&s->lock);
@@ -348,7 +375,7 @@ long space_mprotect(struct process *p, uint64_t addr, uint64_t len, int prot)
         had_exec = !(prot & PROT_EXEC) && table_any_exec(s, addr, end);
         r = HOST_CALL(SYS_mprotect, addr, end - addr, space_host_prot(prot));
         if (!r)
-            table_set(s, addr, end, prot);
+            table_protect(s, addr, end, prot);
     }
     pthread_mutex_unlock(&s->lock);
     code_changed(p, had_exec, addr, end - addr);
@@ -507,7 +534,7 @@ long space_shmat(struct process *p, int id, uint64_t addr, int flags)
         r = HOST_CALL(SYS_shmat, id, addr, flags & ~SHM_EXEC);
         if (r >= 0)
             table_set(s, (uint64_t)r, (uint64_t)r + size,
-                      PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) |
+                      MAPPING_SHARED | PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) |
                           (flags & SHM_EXEC ? PROT_EXEC : 0));
         else if (replace)
             each_gap(s, addr, addr + size, release);

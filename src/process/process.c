@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "isa/isa.h"
 #include "process/appearance.h"
 #include "process/loader.h"
 #include "process/path.h"
@@ -27,6 +28,8 @@
 #define INSN_ECALL    0x00000073
 #define INSN_EBREAK   0x00100073
 #define INSN_C_EBREAK 0x9002
+#define INSN_WRS_NTO  0x00d00073
+#define INSN_WRS_STO  0x01d00073
 
 /* --- What the engine asks for --- */
 
@@ -71,6 +74,13 @@ static enum step op_system(struct cpu *cpu, uint32_t insn)
         return STEP_TRAP;
     case INSN_EBREAK:
     case INSN_C_EBREAK: cpu->trap = (struct trap){CAUSE_BREAKPOINT, cpu->pc}; return STEP_TRAP;
+    case INSN_WRS_NTO:
+    case INSN_WRS_STO:
+        /* Zawrs lets a wait for a store end for any reason. Whoever is to make the store may need
+         * this processor. */
+        HOST_CALL(SYS_sched_yield);
+        cpu->pc += 4;
+        return STEP_NEXT;
     default:
         if (user_csr(cpu, insn))
             return STEP_NEXT;
@@ -83,9 +93,32 @@ static const struct engine_ops process_ops = {.fetch = op_fetch, .system = op_sy
 
 /* --- The loop --- */
 
+/* What the load, store or AMO at pc accesses. The host does not say it for addresses that x86-64
+ * does not have. */
+static uint64_t accessed_address(const struct thread *t, uint64_t otherwise)
+{
+    uint16_t half[2] = {0};
+    struct decoded d;
+    uint64_t pc = t->cpu.pc;
+    if (guest_read(&half[0], pc, 2) ||
+        (isa_length(half[0]) == 4 && guest_read(&half[1], pc + 2, 2)))
+        return otherwise;
+    isa_decode((uint32_t)half[1] << 16 | half[0], &d);
+    switch (insn_table[d.id].format) {
+    case FORMAT_LOAD:
+    case FORMAT_FLOAD:
+    case FORMAT_STORE:
+    case FORMAT_FSTORE: return t->cpu.x[d.rs1] + (uint64_t)(int64_t)d.imm;
+    case FORMAT_AMO:
+    case FORMAT_LR: return t->cpu.x[d.rs1];
+    default: return otherwise;
+    }
+}
+
 static void raise_trap(struct thread *t)
 {
     const struct trap *trap = &t->cpu.trap;
+    uint64_t address = trap->tval;
     int code = t->fault_code;
     switch (trap->cause) {
     case CAUSE_ECALL_U: syscall_dispatch(t); break;
@@ -97,9 +130,12 @@ static void raise_trap(struct thread *t)
     case CAUSE_LOAD_ACCESS:
     case CAUSE_STORE_PAGE:
     case CAUSE_STORE_ACCESS:
-        /* The host says SI_KERNEL for addresses that x86-64 does not have. */
-        signal_force(t, t->fault_signo ? t->fault_signo : SIGSEGV,
-                     code == SI_KERNEL || !code ? SEGV_MAPERR : code, trap->tval);
+        if (code == SI_KERNEL) {
+            address = accessed_address(t, address);
+            code = SEGV_MAPERR;
+        }
+        signal_force(t, t->fault_signo ? t->fault_signo : SIGSEGV, code ? code : SEGV_MAPERR,
+                     address);
         break;
     default: signal_force(t, SIGBUS, BUS_ADRALN, trap->tval);
     }

@@ -18,7 +18,8 @@
 
 /* Those of each process and thread. */
 static const char *const names[] = {"exe", "maps", "smaps", "stat", "status", "cmdline", "auxv"};
-/* A relative path, or one below a descriptor, is not looked at if it is longer: "self/task/N/exe" */
+/* A relative path, or one below a descriptor, is not looked at if it is longer: "self/task/N/exe"
+ */
 #define LONGEST_RELATIVE 48
 
 static bool is_name(const char *s)
@@ -123,8 +124,7 @@ bool proc_find(int dirfd, uint64_t guest_path, struct proc_file *out)
     } else {
         char relative[LONGEST_RELATIVE + 1];
         long n = guest_strnlen((const char *)guest_path, sizeof relative);
-        if (n < 0 || n >= (long)sizeof relative ||
-            guest_read(relative, guest_path, (size_t)n + 1))
+        if (n < 0 || n >= (long)sizeof relative || guest_read(relative, guest_path, (size_t)n + 1))
             return false;
         relative[n] = '\0';
         const char *slash = strrchr(relative, '/');

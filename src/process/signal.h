@@ -66,6 +66,7 @@ int frame_push(struct thread *t, const siginfo_t *info, const struct guest_sigac
                uint64_t saved);
 /* Reads it back; *mask is the mask to restore. 0 or -EFAULT. */
 int frame_pop(struct thread *t, uint64_t *mask);
+#define GUEST_MINSIGSTKSZ 1088 /* the size of that frame: AT_MINSIGSTKSZ */
 bool on_altstack(const struct thread *t, uint64_t sp);
 
 /* SIGSEGV and SIGBUS that were sent while the guest blocks them, which the host never does: a mask

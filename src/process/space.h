@@ -9,6 +9,9 @@ void space_init(struct space *s);
 /* The mapping at addr in *out; false: the guest has none there. */
 bool space_find(struct space *s, uint64_t addr, struct mapping *out);
 
+/* The lowest mapping above `from` that is executable and shared. */
+bool space_next_shared_code(struct space *s, uint64_t from, struct mapping *out);
+
 /* Calls of the guest: arguments as in Linux; 0 or an address, else -errno. Pages that are neither
  * the guest's nor free are never touched. Translations of code that changes are dropped. */
 long space_mmap(struct process *p, uint64_t addr, uint64_t len, int prot, int flags, int fd,

@@ -12,9 +12,12 @@
 #include "base/str.h"
 #include "process/features.h"
 #include "process/loader.h"
+#include "process/signal.h"
 #include "process/space.h"
 
 #define DEFAULT_STACK ((uint64_t)8 << 20)
+/* Sv39's end, where programs for riscv64 expect their stack; well above those of pie_bases. */
+#define STACK_TOP     0x3ffffff000ull
 #define LARGEST_STACK ((uint64_t)1 << 30)
 
 static uint64_t stack_size(const struct process *p)
@@ -32,13 +35,17 @@ static uint64_t stack_size(const struct process *p)
     return (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
 }
 
+/* Where nothing else comes to lie unless the guest asks for it, so that there is room below. */
 static int map_stack(struct process *p, bool executable, struct error **err)
 {
     uint64_t size = stack_size(p);
     int prot = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
     /* One page more, taken away again from the guest: an overflow must not reach what is below. */
-    long r = space_mmap(p, 0, size + PAGE_SIZE, prot,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    long r = space_mmap(p, STACK_TOP - random_offset() - size - PAGE_SIZE, size + PAGE_SIZE, prot,
+                        flags | MAP_FIXED_NOREPLACE, -1, 0);
+    if (r < 0) /* something of the host's is there, as AddressSanitizer's shadow: then anywhere */
+        r = space_mmap(p, 0, size + PAGE_SIZE, prot, flags, -1, 0);
     if (r < 0)
         return error_set(err, (int)-r, "a stack of %llu bytes", (unsigned long long)size);
     if (space_mprotect(p, (uint64_t)r, PAGE_SIZE, PROT_NONE) < 0)
@@ -46,6 +53,20 @@ static int map_stack(struct process *p, bool executable, struct error **err)
     p->stack_lo = (uint64_t)r + PAGE_SIZE;
     p->stack_hi = p->stack_lo + size;
     return 0;
+}
+
+void stack_grow(struct process *p)
+{
+    struct mapping top;
+    uint64_t size = stack_size(p);
+    if (size <= p->stack_hi - p->stack_lo || !space_find(&p->space, p->stack_hi - 1, &top))
+        return;
+    uint64_t lo = p->stack_hi - size;
+    long r = space_mmap(
+        p, lo - PAGE_SIZE, p->stack_lo - lo, PROT_NONE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK | MAP_FIXED_NOREPLACE, -1, 0);
+    if (r == (long)(lo - PAGE_SIZE) && space_mprotect(p, lo, p->stack_lo - lo, top.prot) == 0)
+        p->stack_lo = lo;
 }
 
 /* Copies a string below *sp. */
@@ -76,9 +97,16 @@ static void aux(struct auxv *v, uint64_t type, uint64_t value)
     v->entry[v->n++] = value;
 }
 
-static struct auxv make_auxv(const struct loaded *image, uint64_t random, uint64_t name)
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
+
+static struct auxv make_auxv(const struct process *p, const struct loaded *image, uint64_t random,
+                             uint64_t name)
 {
     struct auxv v = {.n = 0};
+    aux(&v, AT_SYSINFO_EHDR, p->vdso);
+    aux(&v, AT_MINSIGSTKSZ, GUEST_MINSIGSTKSZ);
     aux(&v, AT_HWCAP, features_hwcap());
     aux(&v, AT_PAGESZ, PAGE_SIZE);
     aux(&v, AT_CLKTCK, (uint64_t)sysconf(_SC_CLK_TCK));
@@ -130,7 +158,7 @@ int build_stack(struct process *p, const struct loaded *image, uint64_t *sp_out,
         free(vector);
         return error_set(err, errno, "getrandom");
     }
-    struct auxv auxv = make_auxv(image, random, name);
+    struct auxv auxv = make_auxv(p, image, random, name);
     uint64_t size = (argc + envc + 3) * sizeof *vector + auxv.n * sizeof *auxv.entry;
     sp = (sp - size) & ~15ull;
     memcpy((void *)sp, vector, (argc + envc + 3) * sizeof *vector);

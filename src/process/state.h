@@ -26,8 +26,10 @@
 /* A run of guest pages with one protection. */
 struct mapping {
     uint64_t start, end;
-    int prot; /* PROT_*: the guest's, not the host's */
+    int prot; /* PROT_*: the guest's, not the host's; and MAPPING_SHARED */
 };
+
+#define MAPPING_SHARED 0x10000 /* the same bytes may be mapped elsewhere, and written there */
 
 /* What of the address space is the guest's (mmap.c). Everything else is the emulator's or free. */
 struct space {

@@ -68,13 +68,24 @@ long sys_shmdt(struct thread *t, const uint64_t a[6])
     return space_shmdt(t->process, a[0]);
 }
 
+/* The kernel makes all code visible, whatever the range. What is not named and has changed can only
+ * have been written through another mapping of the same file or memory (a W^X JIT), or, by a
+ * program that means to, elsewhere in pages that are writable and executable at once: the former is
+ * looked for where the range has no code itself, the latter has to be named. */
 long sys_riscv_flush_icache(struct thread *t, const uint64_t a[6])
 {
+    struct process *p = t->process;
+    struct mapping m;
     if (a[2] & ~1ull) /* SYS_RISCV_FLUSH_ICACHE_LOCAL is the only flag */
         return -EINVAL;
-    if (a[0] < a[1])
-        engine_invalidate(t->process->engine, a[0], a[1] - a[0], true);
-    else
-        engine_invalidate(t->process->engine, 0, GUEST_ADDRESS_END, true);
+    if (a[0] >= a[1]) {
+        engine_invalidate(p->engine, 0, GUEST_ADDRESS_END, true);
+        return 0;
+    }
+    engine_invalidate(p->engine, a[0], a[1] - a[0], true);
+    if (!atomic_load(&p->space.shared) || (space_find(&p->space, a[0], &m) && (m.prot & PROT_EXEC)))
+        return 0;
+    for (uint64_t from = 0; space_next_shared_code(&p->space, from, &m); from = m.end)
+        engine_invalidate(p->engine, m.start, m.end - m.start, true);
     return 0;
 }

@@ -11,9 +11,13 @@
 
 #include "process/exec.h"
 #include "process/features.h"
+#include "process/loader.h"
 #include "process/syscall.h"
 #include "process/thread.h"
 
+#ifndef PR_RISCV_SET_ICACHE_FLUSH_CTX
+#define PR_RISCV_SET_ICACHE_FLUSH_CTX 71
+#endif
 #define CLONE_ARGS_SIZE_VER0 64
 #define CSIGNAL_MASK         0xff
 
@@ -109,6 +113,8 @@ long sys_prctl(struct thread *t, const uint64_t a[6])
     case PR_SET_TSC:
     case PR_SET_SYSCALL_USER_DISPATCH: return -EINVAL;
     case PR_GET_SECCOMP: return 0;
+    case PR_RISCV_SET_ICACHE_FLUSH_CTX: /* fence.i is for all threads here anyway */
+        return a[1] > 1 || a[2] > 1 ? -EINVAL : 0;
     default: return host_wait(t, SYS_prctl, a[0], a[1], a[2], a[3], a[4], 0);
     }
 }
@@ -143,8 +149,12 @@ static long limit(struct thread *t, uint64_t pid, int which, uint64_t new, uint6
     struct process *p = t->process;
     bool self = (pid_t)pid == 0 || (pid_t)pid == getpid();
     struct memory_limit *own = self ? own_limit(p, which) : NULL;
-    if (!own)
-        return HOST_CALL(SYS_prlimit64, pid, which, new, old);
+    if (!own) {
+        long r = HOST_CALL(SYS_prlimit64, pid, which, new, old);
+        if (!r && self && new &&which == RLIMIT_STACK)
+            stack_grow(p);
+        return r;
+    }
     uint64_t now[2], wanted[2];
     long r = HOST_CALL(SYS_prlimit64, pid, which, NULL, now);
     if (r)
@@ -192,15 +202,22 @@ enum {
     HWPROBE_BASE_BEHAVIOR = 3,
     HWPROBE_IMA_EXT_0 = 4,
     HWPROBE_CPUPERF_0 = 5,
+    HWPROBE_ZICBOZ_BLOCK_SIZE = 6,
     HWPROBE_HIGHEST_VIRT_ADDRESS = 7,
     HWPROBE_TIME_CSR_FREQ = 8,
     HWPROBE_MISALIGNED_SCALAR_PERF = 9,
     HWPROBE_MISALIGNED_VECTOR_PERF = 10,
 };
 
+#define HWPROBE_WHICH_CPUS 1
 #define BASE_BEHAVIOR_IMA  1
 #define MISALIGNED_FAST    3
 #define VECTOR_UNSUPPORTED 4
+
+struct probe_pair {
+    int64_t key;
+    uint64_t value;
+};
 
 /* The value for key; false: a key that is not known. */
 static bool probe(int64_t key, uint64_t *value)
@@ -208,7 +225,8 @@ static bool probe(int64_t key, uint64_t *value)
     switch (key) {
     case HWPROBE_MVENDORID:
     case HWPROBE_MARCHID:
-    case HWPROBE_MIMPID: *value = 0; return true;
+    case HWPROBE_MIMPID:
+    case HWPROBE_ZICBOZ_BLOCK_SIZE: *value = 0; return true;
     case HWPROBE_BASE_BEHAVIOR: *value = BASE_BEHAVIOR_IMA; return true;
     case HWPROBE_IMA_EXT_0: *value = features_hwprobe(); return true;
     case HWPROBE_CPUPERF_0:
@@ -220,22 +238,54 @@ static bool probe(int64_t key, uint64_t *value)
     }
 }
 
+/* Whether a processor has what the pair asks for: some keys are sets of bits. */
+static bool probe_matches(const struct probe_pair *wanted, uint64_t value)
+{
+    bool bits = wanted->key == HWPROBE_BASE_BEHAVIOR || wanted->key == HWPROBE_IMA_EXT_0 ||
+                wanted->key == HWPROBE_CPUPERF_0;
+    return bits ? (value & wanted->value) == wanted->value : value == wanted->value;
+}
+
+/* The guest's set of processors, without those that are not there; empty means all of them where
+ * that is said. 0 or -errno. */
+static long probe_cpus(const uint64_t a[6], bool empty_is_all, cpu_set_t *out)
+{
+    size_t size = a[2] < sizeof *out ? a[2] : sizeof *out;
+    cpu_set_t online;
+    CPU_ZERO(&online);
+    CPU_ZERO(out);
+    if (a[3] && guest_read(out, a[3], size))
+        return -EFAULT;
+    for (long i = 0, n = sysconf(_SC_NPROCESSORS_ONLN); i < n; i++)
+        CPU_SET(i, &online);
+    if (empty_is_all && CPU_COUNT(out) == 0)
+        *out = online;
+    CPU_AND(out, out, &online);
+    return CPU_COUNT(out) ? 0 : -EINVAL;
+}
+
 long sys_riscv_hwprobe(struct thread *t, const uint64_t a[6])
 {
-    if (a[4]) /* which-CPUs queries: all are alike, and no caller needs to be told */
+    bool which = a[4] == HWPROBE_WHICH_CPUS;
+    cpu_set_t cpus;
+    if ((a[4] && !which) || !a[2] != !a[3] || (which && !a[2]))
         return -EINVAL;
+    long r = a[2] ? probe_cpus(a, which, &cpus) : 0;
+    if (r)
+        return r;
     for (uint64_t i = 0; i < a[1]; i++) {
-        struct {
-            int64_t key;
-            uint64_t value;
-        } pair;
-        uint64_t at = a[0] + i * sizeof pair;
+        struct probe_pair pair;
+        uint64_t value, at = a[0] + i * sizeof pair;
         if (guest_read(&pair, at, sizeof pair))
             return -EFAULT;
-        if (!probe(pair.key, &pair.value))
-            pair.key = -1;
+        bool known = probe(pair.key, &value);
+        if (which && (!known || !probe_matches(&pair, value)))
+            CPU_ZERO(&cpus); /* all processors are alike */
+        if (known && which)
+            continue;
+        pair = (struct probe_pair){known ? pair.key : -1, value};
         if (guest_write(at, &pair, sizeof pair))
             return -EFAULT;
     }
-    return 0;
+    return which && guest_write(a[3], &cpus, a[2] < sizeof cpus ? a[2] : sizeof cpus) ? -EFAULT : 0;
 }

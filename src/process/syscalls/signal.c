@@ -10,7 +10,7 @@
 #define GUEST_SS_ONSTACK    1
 #define GUEST_SS_DISABLE    2
 #define GUEST_SS_AUTODISARM ((int32_t)(1u << 31))
-#define GUEST_MINSIGSTKSZ   2048
+#define SMALLEST_ALTSTACK   2048 /* MINSIGSTKSZ of asm-generic */
 
 long sys_rt_sigaction(struct thread *t, const uint64_t a[6])
 {
@@ -129,7 +129,7 @@ long sys_sigaltstack(struct thread *t, const uint64_t a[6])
         t->altstack = (struct guest_stack){0};
         return 0;
     }
-    if (new.size < GUEST_MINSIGSTKSZ)
+    if (new.size < SMALLEST_ALTSTACK)
         return -ENOMEM;
     t->altstack = (struct guest_stack){new.sp, new.flags &GUEST_SS_AUTODISARM, 0, new.size};
     return 0;

@@ -79,8 +79,7 @@ static void test_exe(void)
     close(fd);
     chdir("/");
     CHECK("stat of exe", !stat("/proc/self/exe", &a) && !stat(exe, &b) && a.st_ino == b.st_ino);
-    CHECK("what is no file of a process stays what it is",
-          readlink("/proc/self/cwd", link, 9) > 0);
+    CHECK("what is no file of a process stays what it is", readlink("/proc/self/cwd", link, 9) > 0);
 }
 
 static void handler(int s)
