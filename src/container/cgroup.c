@@ -126,33 +126,40 @@ int64_t cgroup_read_key(const struct cgroup_hierarchy *h, const char *file, cons
     return -1;
 }
 
-/* Makes path and what is missing above it below root, and counts what was missing. */
-static int make_path(struct cgroup *g, const char *root, const char *path, struct error **err)
+/* Makes path and what is missing above it below root. 1: it was there. */
+static int make_path(const char *root, const char *path, struct error **err)
 {
     AUTO_FREE char *full = xasprintf("%s%s", root, path);
-    size_t made = 0;
-    if (mkdir(full, 0755) == 0) {
-        made = 1;
-    } else if (errno == ENOENT) {
+    if (mkdir(full, 0755) == 0)
+        return 0;
+    if (errno == ENOENT) {
         for (char *p = full + strlen(root) + 1;; p++) {
             if (*p && *p != '/')
                 continue;
             char c = *p;
             *p = 0;
-            if (mkdir(full, 0755) == 0)
-                made++;
-            else if (errno != EEXIST)
+            bool there = mkdir(full, 0755) < 0;
+            if (there && errno != EEXIST)
                 return error_set(err, errno, "make control group %s", full);
             *p = c;
             if (!c)
-                break;
+                return there;
         }
-    } else if (errno != EEXIST) {
-        return error_set(err, errno, "make control group %s", full);
     }
-    if (made > g->made)
-        g->made = made;
-    return 0;
+    return errno == EEXIST ? 1 : error_set(err, errno, "make control group %s", full);
+}
+
+/* How many of path's components are missing below root. */
+static size_t missing(const char *root, const char *path)
+{
+    AUTO_FREE char *full = xasprintf("%s%s", root, path);
+    size_t n = 0;
+    for (char *slash; access(full, F_OK) < 0 && errno == ENOENT; n++) {
+        if (!(slash = strrchr(full + strlen(root), '/')))
+            break;
+        *slash = 0;
+    }
+    return n;
 }
 
 static char *hierarchy_root(const struct cgroup *g, const struct cgroup_hierarchy *h)
@@ -173,11 +180,13 @@ static int open_group(const struct cgroup *g, struct cgroup_hierarchy *h)
     return h->dirfd;
 }
 
+/* 1: it was there. */
 static int make_group(struct cgroup *g, struct cgroup_hierarchy *h, struct error **err)
 {
     AUTO_FREE char *root = hierarchy_root(g, h);
     struct error *e = NULL;
-    if (make_path(g, root, g->path, &e) < 0) {
+    int there = make_path(root, g->path, &e);
+    if (there < 0) {
         int code = error_code(e);
         if (g->rootless && (code == EACCES || code == EPERM || code == EROFS)) {
             error_free(&e);
@@ -195,7 +204,7 @@ static int make_group(struct cgroup *g, struct cgroup_hierarchy *h, struct error
         return -1;
     if (open_group(g, h) < 0)
         return error_set(err, errno, "open control group %s%s", root, g->path);
-    return 0;
+    return there;
 }
 
 static int restrict_devices(struct cgroup *g, const struct config *c, struct error **err)
@@ -223,25 +232,27 @@ static int restrict_devices(struct cgroup *g, const struct config *c, struct err
     return r;
 }
 
-static int create_all(struct cgroup *g, const struct config *c, struct error **err)
+static int check_empty(struct cgroup *g, struct error **err)
 {
-    for (size_t i = 0; i < g->len; i++)
-        if (make_group(g, &g->h[i], err) < 0)
-            return -1;
-    pid_t *pids = NULL;
+    AUTO_FREE pid_t *pids = NULL;
     size_t len = 0;
-    if (!g->made && cgroup_procs(g, &pids, &len, err) < 0)
+    if (cgroup_procs(g, &pids, &len, err) < 0)
         return -1;
-    free(pids);
-    if (len)
-        return error_set(err, EBUSY, "linux.cgroupsPath: control group %s has %zu processes",
-                         g->path, len);
-    if (cgroup_apply(g, &c->resources, err) < 0)
-        return -1;
-    return restrict_devices(g, c, err);
+    return len ? error_set(err, EBUSY, "linux.cgroupsPath: control group %s has %zu processes",
+                           g->path, len)
+               : 0;
 }
 
-int cgroup_create(struct cgroup *g, const char *path, const struct config *c, struct error **err)
+static void close_groups(struct cgroup *g)
+{
+    for (size_t i = 0; i < g->len; i++) {
+        if (g->h[i].dirfd >= 0)
+            close(g->h[i].dirfd);
+        g->h[i].dirfd = -1;
+    }
+}
+
+int cgroup_plan(struct cgroup *g, const char *path, struct error **err)
 {
     g->path = path[0] == '/' ? xstrdup(path) : xasprintf("/%s", path);
     size_t n = strlen(g->path);
@@ -249,13 +260,52 @@ int cgroup_create(struct cgroup *g, const char *path, const struct config *c, st
         g->path[--n] = 0;
     if (n <= 1)
         return error_set(err, EINVAL, "linux.cgroupsPath: '%s' is the root of the hierarchy", path);
-    if (create_all(g, c, err) < 0) {
-        /* What was there before is somebody else's. */
-        if (g->made)
-            cgroup_remove(g, NULL);
-        return -1;
+    for (size_t i = 0; i < g->len; i++) {
+        AUTO_FREE char *root = hierarchy_root(g, &g->h[i]);
+        size_t made = missing(root, g->path);
+        if (made > g->made)
+            g->made = made;
     }
+    if (g->made)
+        return 0;
+    /* What was there before is somebody else's. */
+    for (size_t i = 0; i < g->len; i++)
+        if (open_group(g, &g->h[i]) < 0)
+            return error_set(err, errno, "open control group %s", g->path);
+    if (check_empty(g, err) < 0)
+        return -1;
+    close_groups(g);
     return 0;
+}
+
+/* In a frozen group the container's process would wait for ever, on cgroup v1 beyond SIGKILL's
+ * reach. */
+static int check_thawed(struct cgroup *g, struct error **err)
+{
+    return cgroup_frozen(g) ? error_set(err, EBUSY,
+                                        "linux.cgroupsPath: control group %s is frozen, or one "
+                                        "above it",
+                                        g->path)
+                            : 0;
+}
+
+int cgroup_create(struct cgroup *g, const struct config *c, struct error **err)
+{
+    bool there = false;
+    for (size_t i = 0; i < g->len; i++) {
+        int r = make_group(g, &g->h[i], err);
+        if (r < 0) {
+            g->ours = !there;
+            return -1;
+        }
+        there |= r;
+    }
+    if (there && check_empty(g, err) < 0)
+        return -1;
+    g->ours = true;
+    if (check_thawed(g, err) < 0 || cgroup_apply(g, &c->resources, err) < 0)
+        return -1;
+    return restrict_devices(g, c, err);
 }
 
 int cgroup_open(struct cgroup *g, const char *path, struct error **err)
@@ -263,6 +313,7 @@ int cgroup_open(struct cgroup *g, const char *path, struct error **err)
     if (cgroup_detect(g, err) < 0)
         return -1;
     g->path = xstrdup(path);
+    g->ours = true;
     for (size_t i = 0; i < g->len; i++)
         if (open_group(g, &g->h[i]) < 0 && errno != ENOENT)
             return error_set(err, errno, "open control group %s", path);
@@ -289,9 +340,7 @@ int cgroup_enter_below(struct cgroup *g, const char *below, struct error **err)
 
 void cgroup_close(struct cgroup *g)
 {
-    for (size_t i = 0; i < g->len; i++)
-        if (g->h[i].dirfd >= 0)
-            close(g->h[i].dirfd);
+    close_groups(g);
     free(g->path);
     *g = (struct cgroup){0};
 }
@@ -465,8 +514,9 @@ int cgroup_frozen(struct cgroup *g)
     struct cgroup_hierarchy *h = cgroup_find(g, "freezer");
     if (!h)
         return 0;
-    if (h->v2)
-        return cgroup_read_int(h, "cgroup.freeze") == 1;
+    if (h->v2) /* the second: by a group above it */
+        return cgroup_read_int(h, "cgroup.freeze") == 1 ||
+               cgroup_read_key(h, "cgroup.events", "frozen") == 1;
     AUTO_FREE char *is = cgroup_read(h, "freezer.state");
     return is && strcmp(is, "THAWED") != 0;
 }
@@ -519,7 +569,9 @@ static int remove_one(struct cgroup *g, struct cgroup_hierarchy *h, int *patienc
 int cgroup_remove(struct cgroup *g, struct error **err)
 {
     int r = 0, patience = 10000; /* ms */
-    if (!g->made)                /* there before the container: only its processes go */
+    if (!g->ours)
+        return 0;
+    if (!g->made) /* there before the container: only its processes go */
         return cgroup_kill(g, SIGKILL, err);
     for (size_t i = 0; i < g->len; i++)
         if (remove_one(g, &g->h[i], &patience, r == 0 ? err : NULL) < 0)

@@ -23,14 +23,19 @@ struct cgroup {
     size_t len;
     struct cgroup_hierarchy h[CGROUP_MAX];
     char *path;    /* below each hierarchy, starting with '/'; NULL before create or open; owned */
-    size_t made;   /* how many trailing components of path create() made, at most */
+    size_t made;   /* how many trailing components of path are made by create(), at most */
+    bool ours;     /* what is in the group belongs to the container, and dies with it */
     bool rootless; /* groups that may not be made are done without, unless limits ask for them */
 };
 
 /* Finds out what the host has. */
 int cgroup_detect(struct cgroup *g, struct error **err);
-/* Makes the group everywhere and sets the limits. On failure nothing is left. */
-int cgroup_create(struct cgroup *g, const char *path, const struct config *c, struct error **err);
+/* Finds out what create() will make: path and made, to be written down before. Makes nothing;
+ * refuses a group that somebody else's processes are in. */
+int cgroup_plan(struct cgroup *g, const char *path, struct error **err);
+/* Makes the planned group everywhere and sets the limits. What it has made when it fails is left to
+ * cgroup_remove(). */
+int cgroup_create(struct cgroup *g, const struct config *c, struct error **err);
 /* Opens the group of an existing container. What is gone is left out. */
 int cgroup_open(struct cgroup *g, const char *path, struct error **err);
 /* Goes on with a group below the container's, which is made if there is none. */
@@ -45,7 +50,7 @@ int cgroup_apply(struct cgroup *g, const struct resources *r, struct error **err
  * ownership). */
 int cgroup_delegate(struct cgroup *g, uid_t uid, gid_t gid, struct error **err);
 /* Kills what is left in the group and removes it and the parents, as far as they were made for the
- * container (g->made). */
+ * container (g->made). Of a group that is not the container's (g->ours) it touches nothing. */
 int cgroup_remove(struct cgroup *g, struct error **err);
 void cgroup_close(struct cgroup *g);
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -43,13 +44,14 @@ struct making {
     size_t text_len;
     struct config *config;
     struct cgroup cgroup;
-    uint64_t shared_root; /* id of the root's mount, when the container has no mount namespace */
+    struct shared_root shared_root;
     struct seccomp_filter filter;
     int ns_fds[NS_COUNT];
     int *idmapped, *devices;
     int statefd, start, console_sock, listener;
     int sock[2];
     pid_t pid;
+    char created[40]; /* when, as RFC 3339 has it */
     bool rootless, state_made, hooks_began;
 };
 
@@ -87,7 +89,7 @@ static int prepare(struct making *m, bool run, struct error **err)
     if (!m->root || state_check_id(m->id, err) < 0 || load_config(m, err) < 0 ||
         check_options(m, run, err) < 0)
         return -1;
-    AUTO_FREE char *cache = xasprintf("%s/.cache/seccomp", m->root);
+    AUTO_FREE char *cache = xasprintf("%s/" STATE_CACHE "/seccomp", m->root);
     if (seccomp_prepare(m->config, cache, &m->filter, err) < 0 ||
         namespaces_open(m->config, m->ns_fds, err) < 0 ||
         idmap_prepare(m->config, &m->idmapped, err) < 0)
@@ -105,7 +107,7 @@ static int prepare(struct making *m, bool run, struct error **err)
     return 0;
 }
 
-static int make_cgroup(struct making *m, struct error **err)
+static int plan_cgroup(struct making *m, struct error **err)
 {
     if (m->o->cgroup_disabled)
         return 0;
@@ -113,12 +115,8 @@ static int make_cgroup(struct making *m, struct error **err)
         return -1;
     m->cgroup.rootless = m->rootless;
     const char *given = m->config->cgroups_path;
-    AUTO_FREE char *own = xasprintf("/wirt-%s", m->id);
-    if (cgroup_create(&m->cgroup, given && *given ? given : own, m->config, err) < 0) {
-        cgroup_close(&m->cgroup);
-        return -1;
-    }
-    return 0;
+    AUTO_FREE char *own = state_cgroup(m->id);
+    return cgroup_plan(&m->cgroup, given && *given ? given : own, err);
 }
 
 static pid_t clone_init(const struct making *m, unsigned long flags, int into, struct error **err)
@@ -286,24 +284,29 @@ static int furnish(struct making *m, struct error **err)
     return cgroup_attach(&m->cgroup, m->pid, err);
 }
 
-static int save_state(struct making *m, struct error **err)
+static void note_time(struct making *m)
 {
-    char when[40];
     struct timespec now;
     struct tm tm;
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
-    size_t n = strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(when + n, sizeof when - n, ".%09ldZ", now.tv_nsec);
+    size_t n = strftime(m->created, sizeof m->created, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(m->created + n, sizeof m->created - n, ".%09ldZ", now.tv_nsec);
+}
+
+static int save_state(struct making *m, struct error **err)
+{
     struct state s = {
         .id = (char *)m->id,
         .bundle = m->bundle,
         .rootfs = m->config->rootfs,
-        .created = when,
+        .created = m->created,
         .cgroup = m->cgroup.path,
         .cgroup_made = m->cgroup.made,
         .pid = m->pid,
-        .start_time = process_start_time(m->pid),
+        .start_time = m->pid ? process_start_time(m->pid) : 0,
+        .maker = getpid(),
+        .maker_start = process_start_time(getpid()),
         .shared_root = m->shared_root,
         .user_namespace = m->config->ns[NS_USER].present,
         .annotations = m->config->annotations,
@@ -356,13 +359,19 @@ static int build(struct making *m, bool wait_for_start, struct error **err)
     if (m->statefd < 0)
         return -1;
     m->state_made = true;
+    note_time(m);
+    bool shared = !c->ns[NS_MOUNT].present;
+    /* Written down before it is made: see state.h. */
+    if (plan_cgroup(m, err) < 0 ||
+        (shared && shared_root_plan(c->rootfs, &m->shared_root, err) < 0) || save_state(m, err) < 0)
+        return -1;
     if (wait_for_start && (m->start = sync_listen(m->statefd, START_SOCKET, err)) < 0)
         return -1;
-    if (devices_prepare(m->config, m->statefd, &m->devices, err) < 0 || make_cgroup(m, err) < 0)
+    if (devices_prepare(m->config, m->statefd, &m->devices, err) < 0 ||
+        (!m->o->cgroup_disabled && cgroup_create(&m->cgroup, c, err) < 0) ||
+        (shared && shared_root_make(c->rootfs, &m->shared_root, err) < 0))
         return -1;
-    if (!c->ns[NS_MOUNT].present && shared_root_make(c->rootfs, &m->shared_root, err) < 0)
-        return -1;
-    if (spawn(m, err) < 0 || furnish(m, err) < 0 ||
+    if (spawn(m, err) < 0 || save_state(m, err) < 0 || furnish(m, err) < 0 ||
         sync_send(m->sock[0], SYNC_READY, m->pid, NULL, err) < 0)
         return -1;
     /* While the child mounts. */
@@ -372,8 +381,6 @@ static int build(struct making *m, bool wait_for_start, struct error **err)
         close(fd);
     if (r < 0)
         return error_set(err, errno, "write config.json into the state folder");
-    if (save_state(m, err) < 0)
-        return -1;
     if (c->hooks[HOOK_PRESTART].len + c->hooks[HOOK_CREATE_RUNTIME].len) {
         if (sync_wait(m->sock[0], SYNC_MOUNTED, err) < 0 ||
             run_hooks(m, HOOK_PRESTART, "created", err) < 0 ||
@@ -387,25 +394,53 @@ static int build(struct making *m, bool wait_for_start, struct error **err)
     return write_pid_file(m->o->pid_file, m->pid, err);
 }
 
-/* Undoes what was made. */
-static void destroy(struct making *m)
+/* Kills the container's process and sees it gone, for as long as is reasonable: one in a group that
+ * somebody has frozen meanwhile does not go. */
+static int reap(struct making *m, struct error **err)
 {
-    ERROR_CLEANUP e = NULL;
-    if (m->pid > 0) {
-        kill(m->pid, SIGKILL);
-        while (waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-    }
-    if (m->cgroup.path && cgroup_remove(&m->cgroup, &e) < 0)
-        log_warn("%s", error_text(e));
-    if (m->shared_root && shared_root_remove(m->config->rootfs, m->shared_root, NULL) < 0)
-        log_warn("container %s: its root %s stays mounted", m->id, m->config->rootfs);
-    if (m->state_made && state_remove(m->root, m->id, NULL) < 0)
-        log_warn("container %s: the state folder cannot be removed", m->id);
-    error_free(&e);
+    AUTO_CLOSE int fd = (int)syscall(SYS_pidfd_open, m->pid, 0);
+    kill(m->pid, SIGKILL);
+    cgroup_let_die(&m->cgroup);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int r;
+    do {
+        r = fd < 0 ? 1 : poll(&p, 1, 10000);
+    } while (r < 0 && errno == EINTR);
+    if (r == 0)
+        return error_set(err, ETIMEDOUT, "process %d does not end", (int)m->pid);
+    while (waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return 0;
+}
+
+/* Undoes what was made. What cannot be undone stays written down, for `delete --force`. */
+static int destroy(struct making *m, struct error **err)
+{
+    int r = 0;
+    if (m->pid > 0)
+        r = reap(m, err);
+    if (r == 0 && m->cgroup.path)
+        r = cgroup_remove(&m->cgroup, err);
+    if (r == 0)
+        r = shared_root_remove(m->config->rootfs, &m->shared_root, err);
+    if (r == 0 && m->state_made)
+        r = state_remove(m->root, m->id, err);
     m->pid = 0;
+    if (r < 0)
+        return error_prefix(err, "container %s is not wholly removed (delete --force may be)",
+                            m->id);
     if (m->hooks_began)
         run_hooks(m, HOOK_POSTSTOP, "stopped", NULL);
+    return 0;
+}
+
+/* The same after err, which is the reason that is told. */
+static void undo(struct making *m, struct error **err)
+{
+    ERROR_CLEANUP e = NULL;
+    explain_end(m, err);
+    if (destroy(m, &e) < 0)
+        log_warn("%s", error_text(e));
 }
 
 static void making_free(struct making *m)
@@ -447,10 +482,8 @@ int container_create(const char *id, const struct container_options *o, pid_t *p
     struct making m;
     making_init(&m, id, o);
     int r = prepare(&m, false, err);
-    if (r == 0 && (r = build(&m, true, err)) < 0) {
-        explain_end(&m, err);
-        destroy(&m);
-    }
+    if (r == 0 && (r = build(&m, true, err)) < 0)
+        undo(&m, err);
     *pid = m.pid;
     making_free(&m);
     return r < 0 ? -1 : 0;
@@ -501,11 +534,10 @@ int container_run(const char *id, const struct container_options *o, int *status
     console_block_signals(&old);
     if (r == 0 &&
         ((r = build(&m, false, err)) < 0 || (r = run_built(&m, console, status, err)) < 0)) {
-        explain_end(&m, err);
-        destroy(&m);
+        undo(&m, err);
     } else if (r == 0 && !o->detach && !o->keep) {
         m.hooks_began = true;
-        destroy(&m);
+        r = destroy(&m, err);
     }
     sigprocmask(SIG_SETMASK, &old, NULL);
     making_free(&m);

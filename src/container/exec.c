@@ -215,7 +215,7 @@ static int prepare(struct entering *e, const char *id, struct error **err)
     if (!e->config->ns[NS_MOUNT].present && open_root(e, err) < 0)
         return -1;
     struct node n = node_root(e->json, "process");
-    AUTO_FREE char *cache = xasprintf("%s/.cache/seccomp", e->root);
+    AUTO_FREE char *cache = xasprintf("%s/" STATE_CACHE "/seccomp", e->root);
     if (config_process(&n, &e->process, err) < 0 ||
         seccomp_prepare(e->config, cache, &e->filter, err) < 0)
         return -1;

@@ -205,18 +205,27 @@ int container_kill(const char *root, const char *id, int signal, bool all, struc
     return 0;
 }
 
-static void kill_and_wait(struct state *s)
+/* Kills a process that is still the one that was written down, and waits for its end. */
+static int kill_and_wait(struct state *s, pid_t pid, uint64_t start, struct error **err)
 {
-    AUTO_CLOSE int fd = open_process(s, NULL);
-    if (fd < 0)
-        return;
+    AUTO_CLOSE int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0 && errno != ESRCH)
+        return error_set(err, errno, "pidfd_open %d", (int)pid);
+    if (fd < 0 || process_start_time(pid) != start)
+        return 0;
     AUTO_CGROUP g = {0};
-    syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+    if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+        return error_set(err, errno, "kill process %d", (int)pid);
     if (s->cgroup && cgroup_open(&g, s->cgroup, NULL) == 0)
         cgroup_let_die(&g);
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    while (poll(&p, 1, 10000) < 0 && errno == EINTR)
-        ;
+    int r;
+    do {
+        r = poll(&p, 1, 10000);
+    } while (r < 0 && errno == EINTR);
+    return r == 1 ? 0
+                  : error_set(err, r ? errno : ETIMEDOUT, "container %s: process %d does not end",
+                              s->id, (int)pid);
 }
 
 static int destroy(const char *dir, struct state *s, struct error **err)
@@ -231,7 +240,7 @@ static int destroy(const char *dir, struct state *s, struct error **err)
             r = cgroup_remove(&g, err);
     }
     if (r == 0)
-        r = shared_root_remove(s->rootfs, s->shared_root, err);
+        r = shared_root_remove(s->rootfs, &s->shared_root, err);
     if (r == 0)
         r = state_remove(dir, s->id, err);
     AUTO_FREE char *text = state_text(s, "stopped", 0);
@@ -241,6 +250,14 @@ static int destroy(const char *dir, struct state *s, struct error **err)
     return r;
 }
 
+/* A container that is there, but whose state.json is not, or cannot be read. */
+static struct state *damaged(const char *dir, const char *id, const struct error *why)
+{
+    if (error_code(why) != ENOENT)
+        log_warn("%s; what is known of it otherwise is removed", error_text(why));
+    return state_salvage(dir, id);
+}
+
 int container_delete(const char *root, const char *id, bool force, struct error **err)
 {
     AUTO_FREE char *dir = state_root(root, err);
@@ -248,24 +265,36 @@ int container_delete(const char *root, const char *id, bool force, struct error 
         return -1;
     struct error *e = NULL;
     AUTO_STATE *s = state_load(dir, id, &e);
-    if (!s && force) {
-        /* None, or one whose creation was cut off before it had a process. */
-        error_free(&e);
-        return state_remove(dir, id, err);
-    }
-    if (!s) {
+    if (!s && !force) {
         if (err)
             *err = e;
         else
             error_free(&e);
         return -1;
     }
+    if (!s)
+        s = damaged(dir, id, e);
+    error_free(&e);
+    if (s->dirfd < 0) /* none; or a folder that is not ours to read */
+        return state_remove(dir, id, err);
     enum status status = state_status(s);
     if (status != STATUS_STOPPED && !force)
         return error_set(err, 0, "container %s cannot be deleted: it is %s (--force kills it)", id,
                          status_name(status));
-    if (status != STATUS_STOPPED)
-        kill_and_wait(s);
+    /* Its maker would go on with what is taken away here. */
+    if (status == STATUS_CREATING && s->maker != getpid() &&
+        kill_and_wait(s, s->maker, s->maker_start, err) < 0)
+        return -1;
+    if (status == STATUS_CREATING) {
+        /* What the maker has written down meanwhile. */
+        struct state *now = state_load(dir, id, NULL);
+        if (now) {
+            state_free(s);
+            s = now;
+        }
+    }
+    if (s->pid && kill_and_wait(s, s->pid, s->start_time, err) < 0)
+        return -1;
     return destroy(dir, s, err);
 }
 
@@ -328,7 +357,7 @@ static struct json_object *describe(struct state *s)
     struct json_object *o =
         state_json(s->id, status_name(status), status == STATUS_STOPPED ? 0 : s->pid, s->bundle,
                    s->annotations);
-    if (status == STATUS_STOPPED)
+    if (status == STATUS_STOPPED || !s->pid)
         json_object_object_add(o, "pid", json_object_new_int(0));
     json_object_object_add(o, "rootfs", json_object_new_string(s->rootfs));
     json_object_object_add(o, "created", json_object_new_string(s->created));
@@ -361,12 +390,14 @@ struct json_object *container_list(const char *root, struct error **err)
     }
     struct dirent *e;
     while (d && (e = readdir(d))) {
-        if (e->d_name[0] == '.')
+        if (state_check_id(e->d_name, NULL) < 0)
             continue;
-        /* One that is being made or unmade has no state, and is not there yet or any more. */
-        AUTO_STATE *s = state_load(dir, e->d_name, NULL);
+        ERROR_CLEANUP why = NULL;
+        AUTO_STATE *s = state_load(dir, e->d_name, &why);
         if (s)
             json_object_array_add(list, describe(s));
+        else if (error_code(why) != ENOENT) /* being made, or unmade */
+            log_warn("%s", error_text(why));
     }
     return list;
 }

@@ -38,11 +38,6 @@ int mounts_restrict(struct mount_context *m, struct error **err);
 /* The root becomes "/" and the host's tree is gone. */
 int mounts_enter_root(struct mount_context *m, bool no_pivot, struct error **err);
 
-/* For a container without a mount namespace, by the runtime: makes the root a mount of its own,
- * whose id it answers, and takes it away with all that is mounted in it. */
-int shared_root_make(const char *rootfs, uint64_t *id, struct error **err);
-int shared_root_remove(const char *rootfs, uint64_t id, struct error **err);
-
 /* Before the container's process exists: source trees of idmapped mounts, with their mapping.
  * Answers an array of one descriptor a mount (-1: not idmapped), or NULL when none is. */
 int idmap_prepare(const struct config *c, int **fds, struct error **err);

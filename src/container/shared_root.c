@@ -1,5 +1,5 @@
-/* The root of a container without a mount namespace: a mount in the runtime's own, in which the
- * container's mounts are made and with which they go. */
+#include "container/shared_root.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "container/mounts.h"
 
 /* Which mount the folder is in; 0: cannot be told. */
 static uint64_t mount_of(const char *folder)
@@ -20,20 +19,27 @@ static uint64_t mount_of(const char *folder)
     return s.stx_mnt_id;
 }
 
-int shared_root_make(const char *rootfs, uint64_t *id, struct error **err)
+int shared_root_plan(const char *rootfs, struct shared_root *s, struct error **err)
+{
+    s->below = mount_of(rootfs);
+    return s->below ? 0 : error_set(err, errno, "root.path: %s: which mount it is in", rootfs);
+}
+
+int shared_root_make(const char *rootfs, struct shared_root *s, struct error **err)
 {
     if (mount(rootfs, rootfs, NULL, MS_BIND | MS_REC, NULL) < 0)
         return error_set(err, errno, "root.path: bind %s", rootfs);
-    *id = mount_of(rootfs);
+    s->id = mount_of(rootfs);
     /* What is mounted in it belongs to nobody else. */
     if (mount(NULL, rootfs, NULL, MS_PRIVATE | MS_REC, NULL) < 0)
         return error_set(err, errno, "root.path: make %s a private mount", rootfs);
     return 0;
 }
 
-int shared_root_remove(const char *rootfs, uint64_t id, struct error **err)
+int shared_root_remove(const char *rootfs, const struct shared_root *s, struct error **err)
 {
-    if (!id || mount_of(rootfs) != id) /* somebody has unmounted it */
+    uint64_t now = s->below ? mount_of(rootfs) : 0;
+    if (!now || (s->id ? now != s->id : now == s->below))
         return 0;
     if (umount2(rootfs, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
         return error_set(err, errno, "unmount %s", rootfs);

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +17,8 @@
 #include "container/config.h"
 #include "container/json.h"
 #include "container/namespaces.h"
+
+#define PROCESS_NOTE "process"
 
 const char *status_name(enum status s)
 {
@@ -82,16 +85,37 @@ struct json_object *state_json(const char *id, const char *status, pid_t pid, co
     return o;
 }
 
+/* "PID START": the second note of the process, which is there whole or not at all. */
+static int note_process(const struct state *s, struct error **err)
+{
+    AUTO_FREE char *text = xasprintf("%d %llu", (int)s->pid, (unsigned long long)s->start_time);
+    return s->pid && symlinkat(text, s->dirfd, PROCESS_NOTE) < 0
+               ? error_set(err, errno, "note process %d", (int)s->pid)
+               : 0;
+}
+
+char *state_cgroup(const char *id)
+{
+    return xasprintf("/wirt-%s", id);
+}
+
 int state_save(const struct state *s, struct error **err)
 {
-    struct json_object *o = state_json(s->id, "created", s->pid, s->bundle, s->annotations);
+    if (note_process(s, err) < 0)
+        return -1;
+    struct json_object *o =
+        state_json(s->id, s->pid ? "created" : "creating", s->pid, s->bundle, s->annotations);
+    json_object_object_add(o, "maker", json_object_new_int(s->maker));
+    json_object_object_add(o, "makerStart", json_object_new_uint64(s->maker_start));
     json_object_object_add(o, "startTime", json_object_new_uint64(s->start_time));
     json_object_object_add(o, "rootfs", json_object_new_string(s->rootfs));
     json_object_object_add(o, "created", json_object_new_string(s->created));
     json_object_object_add(o, "cgroup", s->cgroup ? json_object_new_string(s->cgroup) : NULL);
     json_object_object_add(o, "cgroupMade", json_object_new_int64((int64_t)s->cgroup_made));
-    if (s->shared_root)
-        json_object_object_add(o, "sharedRoot", json_object_new_uint64(s->shared_root));
+    if (s->shared_root.below) {
+        json_object_object_add(o, "belowRoot", json_object_new_uint64(s->shared_root.below));
+        json_object_object_add(o, "sharedRoot", json_object_new_uint64(s->shared_root.id));
+    }
     json_object_object_add(o, "userNamespace", json_object_new_boolean(s->user_namespace));
     const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
     int r = replace_file_at(s->dirfd, "state.json", text, strlen(text), 0600, err);
@@ -107,17 +131,21 @@ static int read_state(struct json_object *o, struct state *s, struct error **err
                 cgroup = node_get(&n, "cgroup"), made = node_get(&n, "cgroupMade"),
                 pid = node_get(&n, "pid"), start = node_get(&n, "startTime"),
                 user = node_get(&n, "userNamespace"), notes = node_get(&n, "annotations"),
-                shared = node_get(&n, "sharedRoot");
+                shared = node_get(&n, "sharedRoot"), below = node_get(&n, "belowRoot"),
+                maker = node_get(&n, "maker"), maker_start = node_get(&n, "makerStart");
     const char *i = NULL, *b = NULL, *r = NULL, *c = NULL, *g = NULL;
-    int64_t p = 0, m = 0;
+    int64_t p = 0, m = 0, w = 0;
     if (node_required(&id, err) < 0 || node_required(&bundle, err) < 0 ||
         node_required(&rootfs, err) < 0 || node_required(&created, err) < 0 ||
-        node_required(&pid, err) < 0 || node_string(&id, &i, err) < 0 ||
-        node_string(&bundle, &b, err) < 0 || node_string(&rootfs, &r, err) < 0 ||
-        node_string(&created, &c, err) < 0 || node_string(&cgroup, &g, err) < 0 ||
-        node_int(&made, 0, 4096, &m, err) < 0 || node_int(&pid, 1, INT32_MAX, &p, err) < 0 ||
-        node_u64(&start, &s->start_time, err) < 0 || node_u64(&shared, &s->shared_root, err) < 0 ||
-        node_bool(&user, &s->user_namespace, err) < 0)
+        node_string(&id, &i, err) < 0 || node_string(&bundle, &b, err) < 0 ||
+        node_string(&rootfs, &r, err) < 0 || node_string(&created, &c, err) < 0 ||
+        node_string(&cgroup, &g, err) < 0 || node_int(&made, 0, 4096, &m, err) < 0 ||
+        node_int(&pid, 1, INT32_MAX, &p, err) < 0 || node_u64(&start, &s->start_time, err) < 0 ||
+        node_u64(&shared, &s->shared_root.id, err) < 0 ||
+        node_u64(&below, &s->shared_root.below, err) < 0 ||
+        node_int(&maker, 1, INT32_MAX, &w, err) < 0 ||
+        node_u64(&maker_start, &s->maker_start, err) < 0 ||
+        (!p && node_required(&maker, err) < 0) || node_bool(&user, &s->user_namespace, err) < 0)
         return -1;
     s->id = xstrdup(i);
     s->bundle = xstrdup(b);
@@ -126,8 +154,56 @@ static int read_state(struct json_object *o, struct state *s, struct error **err
     s->cgroup = g ? xstrdup(g) : NULL;
     s->cgroup_made = (size_t)m;
     s->pid = (pid_t)p;
+    s->maker = (pid_t)w;
     s->annotations = json_object_get(notes.v);
     return 0;
+}
+
+static void does_not_exist(const char *id, struct error **err)
+{
+    error_set(err, 0, "container %s does not exist", id);
+    if (err && *err)
+        (*err)->code = ENOENT;
+}
+
+static char *cgroup_of_config(int dirfd)
+{
+    AUTO_FREE char *text = NULL;
+    if (read_file_at(dirfd, "config.json", 32 << 20, &text, NULL, NULL) < 0)
+        return NULL;
+    struct json_object *o = json_tokener_parse(text), *l = NULL, *p = NULL;
+    char *path = NULL;
+    if (json_object_object_get_ex(o, "linux", &l) &&
+        json_object_object_get_ex(l, "cgroupsPath", &p) && json_object_is_type(p, json_type_string))
+        path = xstrdup(json_object_get_string(p));
+    json_object_put(o);
+    return path && *path ? path : (free(path), NULL);
+}
+
+struct state *state_salvage(const char *root, const char *id)
+{
+    AUTO_FREE char *dir = xasprintf("%s/%s", root, id);
+    struct state *s = xcalloc(1, sizeof *s);
+    s->id = xstrdup(id);
+    s->bundle = xstrdup("");
+    s->rootfs = xstrdup("");
+    s->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    char note[64];
+    ssize_t n = s->dirfd < 0 ? -1 : readlinkat(s->dirfd, PROCESS_NOTE, note, sizeof note - 1);
+    int pid;
+    unsigned long long start;
+    if (n > 0) {
+        note[n] = 0;
+        if (sscanf(note, "%d %llu", &pid, &start) == 2 && pid > 0) {
+            s->pid = pid;
+            s->start_time = start;
+        }
+    }
+    s->cgroup = s->dirfd < 0 ? NULL : cgroup_of_config(s->dirfd);
+    if (!s->cgroup)
+        s->cgroup = state_cgroup(id);
+    s->cgroup_made = 1;
+    return s;
 }
 
 struct state *state_load(const char *root, const char *id, struct error **err)
@@ -141,15 +217,20 @@ struct state *state_load(const char *root, const char *id, struct error **err)
     struct json_object *o = NULL;
     if (s->dirfd < 0) {
         if (errno == ENOENT)
-            error_set(err, 0, "container %s does not exist", id);
+            does_not_exist(id, err);
         else
             error_set(err, errno, "open folder %s", dir);
     } else if (read_file_at(s->dirfd, "state.json", 1 << 24, &text, NULL, err) == 0) {
         o = json_tokener_parse(text);
         if (!o)
-            error_set(err, EINVAL, "%s/state.json is not JSON", dir);
+            error_set(err, EINVAL, "state.json is not JSON");
+    } else if (errno == ENOENT) {
+        does_not_exist(id, err);
     }
-    if (!o || read_state(o, s, err) < 0) {
+    int r = o ? read_state(o, s, err) : -1;
+    if (r < 0) {
+        if (s->dirfd >= 0 && err && error_code(*err) != ENOENT)
+            error_prefix(err, "container %s: folder %s", id, dir);
         json_object_put(o);
         state_free(s);
         return NULL;
@@ -214,6 +295,10 @@ uint64_t process_start_time(pid_t pid)
 
 enum status state_status(struct state *s)
 {
+    if (!s->pid) {
+        uint64_t maker = process_start_time(s->maker);
+        return maker && maker == s->maker_start ? STATUS_CREATING : STATUS_STOPPED;
+    }
     uint64_t now = process_start_time(s->pid);
     if (!now || now != s->start_time)
         return STATUS_STOPPED;

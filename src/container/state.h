@@ -1,5 +1,11 @@
 /* The state folder of a container: ROOT/ID with state.json, config.json and, until it is started,
- * the socket its process waits at. */
+ * the socket its process waits at.
+ *
+ * The rule: what is made for a container is written down before it is made. The folder comes first,
+ * then a state.json with the control group, then the group; the process, which ends by itself when
+ * its maker does not answer, is written down before it is told to go on. So whoever makes a
+ * container may die at any time: what there is of it is found and taken away by `delete --force`.
+ */
 #ifndef WIRT_CONTAINER_STATE_H
 #define WIRT_CONTAINER_STATE_H
 
@@ -9,15 +15,20 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "container/shared_root.h"
 
 #define START_SOCKET "start.sock"
+/* Beside the containers' folders: no id can be this. */
+#define STATE_CACHE "@cache"
 
 struct state {
     char *id, *bundle, *rootfs, *created, *cgroup;
     size_t cgroup_made;
-    pid_t pid;
+    pid_t pid;            /* 0: it is being created, and has no process yet */
     uint64_t start_time;  /* of pid, in ticks since boot: tells it from a later process */
-    uint64_t shared_root; /* id of the root's mount if there is no mount namespace; else 0 */
+    pid_t maker;          /* who is creating it; matters as long as there is no pid */
+    uint64_t maker_start; /* its start time */
+    struct shared_root shared_root;
     bool user_namespace;
     struct json_object *annotations; /* or NULL */
     int dirfd;
@@ -36,10 +47,16 @@ const char *status_name(enum status s);
 char *state_root(const char *root, struct error **err);
 /* Letters, digits, '_', '+', '-', '.', at most 255, not "." or "..". */
 int state_check_id(const char *id, struct error **err);
+/* The control group of a container whose config asks for none. The caller frees. */
+char *state_cgroup(const char *id);
 /* Makes ROOT/ID, which must not exist yet. Answers its descriptor. */
 int state_make(const char *root, const char *id, struct error **err);
 int state_save(const struct state *s, struct error **err);
+/* code ENOENT: there is no such container, or nothing of it was made yet. */
 struct state *state_load(const char *root, const char *id, struct error **err);
+/* What can be told of a container whose state.json cannot be read: its process, from a second note
+ * in the folder, and the control group that its config asks for. Never NULL. */
+struct state *state_salvage(const char *root, const char *id);
 void state_free(struct state *s);
 /* Removes ROOT/ID and what is in it. */
 int state_remove(const char *root, const char *id, struct error **err);

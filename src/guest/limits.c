@@ -64,13 +64,14 @@ static int make_group(struct guest *g, const struct guest_limits *l, struct erro
     set_resources(&c.resources, l);
     /* The marker first: a group without it would never be found again. */
     int r = replace_file_at(g->dirfd, MARKER, path, strlen(path), 0600, err);
-    if (r == 0 && ((r = cgroup_detect(&cg, err)) == 0)) {
-        r = cgroup_create(&cg, path, &c, err);
-        cgroup_close(&cg);
-    }
+    if (r == 0 && ((r = cgroup_detect(&cg, err)) == 0))
+        r = cgroup_plan(&cg, path, err) < 0 || cgroup_create(&cg, &c, err) < 0 ? -1 : 0;
+    bool left = r < 0 && cgroup_remove(&cg, NULL) < 0;
+    cgroup_close(&cg);
     resources_free(&c.resources);
     if (r < 0) {
-        unlinkat(g->dirfd, MARKER, 0);
+        if (!left)
+            unlinkat(g->dirfd, MARKER, 0);
         /* Not the command's fault, which EACCES would say (exit status 126). */
         if (err && *err)
             (*err)->code = 0;

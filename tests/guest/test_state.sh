@@ -79,7 +79,7 @@ kill -KILL "$(wirt inspect boxed | jq '.[0].monitorPid')"
 echo noise >"$state/guests/$id/state.json"
 check "rm -f of a damaged container" wirt rm -f "$id"
 check "ends it" wait_for 10 gone "$workload"
-equal "and leaves nothing" "" "$(find "$state/guests" "$state/oci" -mindepth 1 -not -path '*/.cache*')"
+equal "and leaves nothing" "" "$(find "$state/guests" "$state/oci" -mindepth 1 -not -path '*/@cache*')"
 
 # The control socket takes anything.
 id=$(run -d --name sock "$root" sh -c 'while :; do sleep 0.1; done')

@@ -7,7 +7,7 @@ running() { wirt inspect "$1" | jq -e '.[0].status == "running"'; }
 ended() { wirt inspect "$1" | jq -e '.[0].status == "exited"'; }
 more_lines() { [ "$(wirt logs "$1" | wc -l)" -gt "$2" ]; } # GUEST COUNT
 status_of() { wirt inspect "$1" | jq -r '.[0].exitStatus'; }
-left_over() { find "$scratch/state/guests" "$scratch/state/names" "$scratch/state/oci" -mindepth 1 -not -path '*/.cache*' 2>/dev/null | head -n 3; }
+left_over() { find "$scratch/state/guests" "$scratch/state/names" "$scratch/state/oci" -mindepth 1 -not -path '*/@cache*' 2>/dev/null | head -n 3; }
 
 test_exit_status() {
     local n status

@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""Containers that were not made or unmade to the end: found by their name, and taken away wholly."""
+# timeout: 300
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from bundle import OCI, PREFIX, ROOT, ROOTLESS, Bundle, check, contains, equal, main, need_rights, root_only
+
+need_rights("container/unfinished")
+
+
+def processes(mark):
+    """Command lines of processes with this in them."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                line = f.read().replace(b"\0", b" ").decode(errors="replace")
+            with open(f"/proc/{pid}/stat") as f:
+                gone = f.read().rpartition(")")[2].split()[0] in "ZX"
+        except OSError:
+            continue
+        if mark in line and not gone and int(pid) != os.getpid():
+            found.append(f"{pid}: {line}")
+    return found
+
+
+def groups(name):
+    """Every group folder of this name, in all hierarchies."""
+    return [os.path.join(top, n) for top, names, _ in os.walk("/sys/fs/cgroup")
+            for n in names if name in n]
+
+
+def nothing_left(b, seconds=5):
+    end = time.monotonic() + seconds
+    while (left := b.left_behind() + processes(b.id) + groups(b.id)) and time.monotonic() < end:
+        time.sleep(0.02)
+    equal(left, [])
+
+
+def marked(**kw):
+    b = Bundle(**kw)
+    b.process["args"] = ["/bin/sh", "-c", f": {b.id}; sleep 1000; true"]
+    return b
+
+
+def state_file(b):
+    return os.path.join(ROOT, b.id, "state.json")
+
+
+def test_unreadable_state():
+    """delete --force of a container whose state.json is damaged ends its processes; or says that it cannot"""
+    for damage in ("", "{", '{"id":', "{}", '{"pid": "x"}', "\0" * 100, None):
+        for detached in (True, False):
+            b = marked()
+            b.create()
+            if detached:
+                b.start()
+            if damage is None:
+                os.unlink(state_file(b))
+            else:
+                with open(state_file(b), "w") as f:
+                    f.write(damage)
+            check(b.oci("state", b.id)[0] != 0, f"{damage!r}: state")
+            check(b.oci("delete", b.id)[0] != 0, f"{damage!r}: delete without force")
+            b.delete()
+            nothing_left(b)
+
+
+def test_unreadable_state_elsewhere():
+    """the same with a control group that the config asks for, and in no pid namespace of its own"""
+    root_only("make control groups")
+    b = marked()
+    b.without("pid")
+    b.linux["cgroupsPath"] = f"/wirt-{PREFIX}parent/{b.id}"
+    b.process["args"] = ["/bin/sh", "-c", f": {b.id}; sleep 1000 & sleep 1000; true"]
+    b.create()
+    b.start()
+    with open(state_file(b), "w") as f:
+        f.write("?")
+    b.delete()
+    nothing_left(b)
+    for top, names, _ in os.walk("/sys/fs/cgroup", topdown=False):
+        for n in names:
+            if n == f"wirt-{PREFIX}parent":
+                os.rmdir(os.path.join(top, n))
+
+
+def test_damaged_is_listed():
+    """list tells of a container that it cannot read"""
+    b = marked()
+    b.create()
+    with open(state_file(b), "w") as f:
+        f.write("{")
+    status, _, err = b.oci("list")
+    equal(status, 0)
+    contains(err, f"container {b.id}: ")
+    b.delete()
+
+
+def test_dot_is_listed():
+    """a container whose name begins with a dot is listed like any other"""
+    b = Bundle(["/bin/sleep", "1000"])
+    b.id = f".{b.id}"
+    b.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    b.create()
+    listed = json.loads(b.oci("list", "--format", "json")[1])
+    equal([c["id"] for c in listed if c["id"].startswith((".", "@"))], [b.id])
+    b.delete()
+    check(b.oci("create", "--bundle", b.dir, "@cache")[0] != 0, "an id as the cache's folder")
+
+
+def test_frozen_group():
+    """a control group that is frozen, or one below it, is refused, and not waited in for ever"""
+    root_only("make control groups")
+    freezer = "/sys/fs/cgroup/freezer"
+    b = marked()
+    name = f"wirt-{PREFIX}ice"
+    top = os.path.join(freezer if os.path.isdir(freezer) else "/sys/fs/cgroup", name)
+    file, on, off = ("freezer.state", "FROZEN", "THAWED") if os.path.isdir(freezer) else (
+        "cgroup.freeze", "1", "0")
+    # There in every hierarchy, by way of a container that ends.
+    first = marked()
+    first.linux["cgroupsPath"] = f"/{name}/first"
+    first.create()
+    first_groups = groups(name)
+    keep = [os.path.join(g, "keep") for g in first_groups]
+    for k in keep:
+        os.mkdir(k)
+    first.delete()
+    try:
+        with open(os.path.join(top, file), "w") as f:
+            f.write(on)
+        for path in (f"/{name}/{b.id}", f"/{name}"):
+            b.linux["cgroupsPath"] = path
+            status, _, err = b.run(timeout=20)
+            check(status != 0)
+            contains(err, "is frozen")
+            nothing_left(b)
+            b.write()
+            check(b.oci("create", "--bundle", b.dir, b.id, timeout=20)[0] != 0, "create")
+        check(os.path.isdir(top), "a group that was there is gone")
+    finally:
+        with open(os.path.join(top, file), "w") as f:
+            f.write(off)
+        for k in keep:
+            os.rmdir(k)
+            os.rmdir(os.path.dirname(k))
+
+
+def test_run_keeps_what_it_cannot_remove():
+    """run says when it cannot take its container away, and delete --force still can"""
+    root_only("mount")
+    b = marked()
+    b.process["args"] = ["/bin/true"]
+    hold = os.path.join(ROOT, b.id)
+    # A folder in the state folder, which is none that the runtime makes: it cannot be removed.
+    b.config["hooks"] = {"poststart": [{"path": "/bin/mkdir", "args": ["mkdir", f"{hold}/x"]}]}
+    status, _, err = b.run()
+    check(status != 0, "status 0 with a state folder that is left")
+    contains(err, "is not wholly removed")
+    os.rmdir(f"{hold}/x")
+    b.delete()
+    nothing_left(b)
+
+
+def create_killed(b, seconds):
+    """create, killed after that time."""
+    with open(os.path.join(b.dir, "log"), "wb") as log:
+        p = subprocess.Popen([OCI, "--root", ROOT, "create", "--bundle", b.dir, b.id],
+                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        time.sleep(seconds)
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+
+
+def test_maker_is_killed():
+    """create killed at any time: delete --force finds what there is, and leaves nothing"""
+    rounds = int(os.environ.get("WIRT_TEST_KILLS", "50"))
+    seed = int(os.environ.get("WIRT_TEST_SEED", str(random.randrange(1 << 30))))
+    print(f"# WIRT_TEST_SEED={seed}", flush=True)
+    rnd = random.Random(seed)
+    kinds = [marked(), marked(), marked()]
+    if not ROOTLESS:
+        kinds[1].user_namespace()
+        kinds[1].linux["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]
+        kinds[2].linux["cgroupsPath"] = f"/wirt-{kinds[2].id}/a/b"
+    kinds[2].config["hooks"] = {"createRuntime": [{"path": "/bin/true"}]}
+    for b in kinds:
+        b.write()
+    then = time.monotonic()
+    for b in kinds:
+        b.create()
+        b.delete()
+    span = (time.monotonic() - then) / len(kinds)
+    for i in range(rounds):
+        b = kinds[i % len(kinds)]
+        create_killed(b, rnd.random() * span)
+        status = b.oci("state", b.id)
+        r = b.oci("delete", "--force", b.id, timeout=30)
+        equal(r[0], 0)
+        try:
+            nothing_left(b)
+        except AssertionError as why:
+            raise AssertionError(f"round {i}: {why}; state before: {status}") from why
+
+
+if __name__ == "__main__":
+    main(globals())
