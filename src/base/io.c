@@ -43,6 +43,23 @@ int read_file_at(int dirfd, const char *path, size_t max, char **data, size_t *l
     return read_fd(fd, path, max, data, len, err);
 }
 
+bool is_regular(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+int read_regular_at(int dirfd, const char *path, size_t max, char **data, size_t *len,
+                    struct error **err)
+{
+    AUTO_CLOSE int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return error_set(err, errno, "open %s", path);
+    if (!is_regular(fd))
+        return error_set(err, EINVAL, "%s is not a regular file", path);
+    return read_fd(fd, path, max, data, len, err);
+}
+
 int write_file_at(int dirfd, const char *path, const char *data, struct error **err)
 {
     AUTO_CLOSE int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC);

@@ -2,6 +2,7 @@
 #ifndef WIRT_BASE_IO_H
 #define WIRT_BASE_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -15,6 +16,15 @@ int read_fd(int fd, const char *name, size_t max, char **data, size_t *len, stru
 /* The same of a whole file. dirfd as in openat. */
 int read_file_at(int dirfd, const char *path, size_t max, char **data, size_t *len,
                  struct error **err);
+
+/* The same of a file that is somebody else's, as in a container's root: nothing but a regular file
+ * is read (else EINVAL), so that a pipe or a terminal in its place cannot hang us. */
+int read_regular_at(int dirfd, const char *path, size_t max, char **data, size_t *len,
+                    struct error **err);
+
+/* Whether fd is a regular file. Files of somebody else's are opened with O_NONBLOCK and O_NOCTTY,
+ * and asked this before anything is read. */
+bool is_regular(int fd);
 
 /* Writes all of data to an existing file in one open/write (control files of cgroupfs and procfs).
  */

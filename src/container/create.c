@@ -52,6 +52,7 @@ struct making {
     int sock[2];
     pid_t pid;
     char created[40]; /* when, as RFC 3339 has it */
+    uint64_t started; /* when this process was, as process_start_time() has it */
     bool rootless, state_made, hooks_began;
 };
 
@@ -306,12 +307,14 @@ static int save_state(struct making *m, struct error **err)
         .pid = m->pid,
         .start_time = m->pid ? process_start_time(m->pid) : 0,
         .maker = getpid(),
-        .maker_start = process_start_time(getpid()),
+        .maker_start = m->started,
         .shared_root = m->shared_root,
         .user_namespace = m->config->ns[NS_USER].present,
         .annotations = m->config->annotations,
         .dirfd = m->statefd,
     };
+    if (s.start_time == PROCESS_UNKNOWN || m->started == PROCESS_UNKNOWN)
+        return error_set(err, errno, "look at the container's process");
     return state_save(&s, err);
 }
 
@@ -360,6 +363,7 @@ static int build(struct making *m, bool wait_for_start, struct error **err)
         return -1;
     m->state_made = true;
     note_time(m);
+    m->started = process_start_time(getpid());
     bool shared = !c->ns[NS_MOUNT].present;
     /* Written down before it is made: see state.h. */
     if (plan_cgroup(m, err) < 0 ||
@@ -497,7 +501,8 @@ static int exit_status(int status)
 /* Executes the command of a built container and sees it to its end. */
 static int run_built(struct making *m, int console, int *status, struct error **err)
 {
-    if (sync_send(m->sock[0], SYNC_GO, 0, NULL, err) < 0 || sync_wait_end(m->sock[0], err) < 0 ||
+    if (sync_send(m->sock[0], SYNC_GO, 0, NULL, err) < 0 ||
+        sync_wait_end(m->sock[0], m->pid, err) < 0 ||
         run_hooks(m, HOOK_POSTSTART, "running", err) < 0)
         return -1;
     if (m->o->detach)

@@ -297,7 +297,7 @@ static int child_steps(const struct entering *e, struct error **err)
         return -1;
     AUTO_FREE char *state = e->listener >= 0 ? listener_state(e) : NULL;
     const struct listener l = {e->listener, pid, state};
-    return process_execute(p, file, &e->filter, &l, e->o->preserve_fds, err);
+    return process_execute(p, file, &e->filter, &l, e->o->preserve_fds, e->sock[1], err);
 }
 
 static void become_process(struct entering *e)
@@ -371,7 +371,7 @@ static int run(struct entering *e, int console, int *status, struct error **err)
         if (replace_file_at(AT_FDCWD, e->o->pid_file, text, strlen(text), 0644, err) < 0)
             return -1;
     }
-    if (sync_wait_end(e->sock[0], err) < 0)
+    if (sync_wait_end(e->sock[0], e->pid, err) < 0)
         return -1;
     if (e->o->detach)
         return 0;

@@ -147,7 +147,7 @@ static int wait_for_start(const struct init *a, int *out, struct error **err)
 }
 
 /* What is left when the root is entered and start has come. Returns only on failure. */
-static int start(const struct init *a, const char *file, pid_t pid, struct error **err)
+static int start(const struct init *a, const char *file, pid_t pid, int out, struct error **err)
 {
     if (!a->config->process.present)
         return error_set(err, 0, "process: missing, and required to start a container");
@@ -155,7 +155,7 @@ static int start(const struct init *a, const char *file, pid_t pid, struct error
         return -1;
     AUTO_FREE char *state = a->listener >= 0 ? state_text(a, "creating", pid) : NULL;
     const struct listener l = {a->listener, pid, state};
-    return process_execute(&a->config->process, file, a->filter, &l, a->preserve_fds, err);
+    return process_execute(&a->config->process, file, a->filter, &l, a->preserve_fds, out, err);
 }
 
 static int init_steps(const struct init *a, int *out, struct error **err)
@@ -197,7 +197,7 @@ static int init_steps(const struct init *a, int *out, struct error **err)
         return -1;
     if (wait_for_start(a, out, err) < 0)
         return -1;
-    return start(a, file, joining.pid, err);
+    return start(a, file, joining.pid, *out, err);
 }
 
 void init_main(const struct init *a)

@@ -49,8 +49,13 @@ static void close_cgroup(struct cgroup *g)
 /* The process of the container, as long as it is that one: pids are used again. */
 static int open_process(struct state *s, struct error **err)
 {
-    AUTO_CLOSE int fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
-    if (fd < 0 || process_start_time(s->pid) != s->start_time)
+    AUTO_CLOSE int fd = s->pid ? (int)syscall(SYS_pidfd_open, s->pid, 0) : -1;
+    if (s->pid && fd < 0 && errno != ESRCH)
+        return error_set(err, errno, "container %s: pidfd_open", s->id);
+    uint64_t start = fd < 0 ? 0 : process_start_time(s->pid);
+    if (start == PROCESS_UNKNOWN)
+        return error_set(err, errno, "container %s: look at process %d", s->id, (int)s->pid);
+    if (!start || start != s->start_time)
         return error_set(err, 0, "container %s is not running", s->id);
     return STEAL_FD(fd);
 }
@@ -104,7 +109,7 @@ static int release(struct state *s, struct error **err)
     AUTO_CLOSE int sock = sync_connect(s->dirfd, START_SOCKET, err);
     if (sock < 0)
         return -1;
-    int r = sync_wait_end(sock, err);
+    int r = sync_wait_end(sock, s->pid, err);
     if (unlinkat(s->dirfd, START_SOCKET, 0) < 0 && r == 0)
         return error_set(err, errno, "remove %s", START_SOCKET);
     return r;
@@ -211,7 +216,10 @@ static int kill_and_wait(struct state *s, pid_t pid, uint64_t start, struct erro
     AUTO_CLOSE int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd < 0 && errno != ESRCH)
         return error_set(err, errno, "pidfd_open %d", (int)pid);
-    if (fd < 0 || process_start_time(pid) != start)
+    uint64_t now = fd < 0 ? 0 : process_start_time(pid);
+    if (now == PROCESS_UNKNOWN)
+        return error_set(err, errno, "look at process %d", (int)pid);
+    if (!now || now != start)
         return 0;
     AUTO_CGROUP g = {0};
     if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)

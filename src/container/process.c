@@ -21,6 +21,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "container/caps.h"
+#include "container/sync.h"
 
 /* struct sched_attr of sched_setattr(2), which glibc does not declare. */
 struct sched_attributes {
@@ -200,7 +201,7 @@ static int give_streams(const struct user *u, struct error **err)
 static char *find_home(uid_t uid)
 {
     char *text = NULL, *home = NULL, *save = NULL;
-    if (read_file_at(AT_FDCWD, "/etc/passwd", 1 << 20, &text, NULL, NULL) < 0)
+    if (read_regular_at(AT_FDCWD, "/etc/passwd", 1 << 20, &text, NULL, NULL) < 0)
         return xstrdup("/");
     for (char *line = strtok_r(text, "\n", &save); line && !home;
          line = strtok_r(NULL, "\n", &save)) {
@@ -243,7 +244,7 @@ static const char **environment(const struct process *p)
 }
 
 int process_execute(const struct process *p, const char *file, const struct seccomp_filter *f,
-                    const struct listener *l, int preserve_fds, struct error **err)
+                    const struct listener *l, int preserve_fds, int sock, struct error **err)
 {
     if (p->capabilities_present && caps_drop_bounding(&p->capabilities, err) < 0)
         return -1;
@@ -257,6 +258,9 @@ int process_execute(const struct process *p, const char *file, const struct secc
     for (int sig = 1; sig < NSIG; sig++)
         if (sig != SIGKILL && sig != SIGSTOP)
             signal(sig, SIG_DFL);
+    /* Before the filter, which need not allow it. */
+    if (sync_send(sock, SYNC_EXECUTING, 0, NULL, err) < 0)
+        return -1;
     /* Without no_new_privs loading a filter takes CAP_SYS_ADMIN, which is gone further down: it
      * has to allow the change of user and capabilities, and nothing else. With no_new_privs it
      * comes last, and has to allow only the execution. */

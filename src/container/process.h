@@ -28,9 +28,9 @@ struct listener {
 };
 
 /* User, capabilities, no_new_privs, seccomp, and the command itself. Descriptors from 3 + preserve
- * on are closed by the exec. Returns only on failure. */
+ * on are closed by the exec. sock hears SYNC_EXECUTING before. Returns only on failure. */
 int process_execute(const struct process *p, const char *file, const struct seccomp_filter *f,
-                    const struct listener *l, int preserve_fds, struct error **err);
+                    const struct listener *l, int preserve_fds, int sock, struct error **err);
 
 /* oom_score_adj of another process, written while it is still the parent's to set. */
 int process_set_oom_score(pid_t pid, const struct process *p, struct error **err);

@@ -273,34 +273,61 @@ int state_remove(const char *root, const char *id, struct error **err)
     return rmdir(path) < 0 && errno != ENOENT ? error_set(err, errno, "remove %s", path) : 0;
 }
 
-uint64_t process_start_time(pid_t pid)
+/* Field n (from 3 on) of /proc/PID/stat; the caller frees *text. 0; 1 when the process is gone; -1
+ * when it cannot be looked at. */
+static int stat_field(pid_t pid, int n, char **text, char **field)
 {
     char path[32];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    AUTO_FREE char *text = NULL;
-    if (read_file_at(AT_FDCWD, path, 65536, &text, NULL, NULL) < 0)
-        return 0;
-    /* proc(5): the name in parentheses may hold anything; field 3 is the state, 22 the time. */
-    char *p = strrchr(text, ')');
-    if (!p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X')
-        return 0;
-    p += 2;
-    for (int field = 3; field < 22 && p; field++) {
-        p = strchr(p, ' ');
-        if (p)
+    if (read_file_at(AT_FDCWD, path, 65536, text, NULL, NULL) < 0)
+        return errno == ENOENT || errno == ESRCH ? 1 : -1;
+    /* proc(5): the name in parentheses may hold anything; field 3 is the state. */
+    char *p = strrchr(*text, ')');
+    for (int i = 2; i < n && p; i++)
+        if ((p = strchr(p, ' ')))
             p++;
-    }
-    return p ? strtoull(p, NULL, 10) : 0;
+    *field = p;
+    return p ? 0 : -1;
+}
+
+uint64_t process_start_time(pid_t pid)
+{
+    AUTO_FREE char *text = NULL;
+    char *state = NULL, *start;
+    int r = stat_field(pid, 3, &text, &state);
+    if (r != 0)
+        return r > 0 ? 0 : PROCESS_UNKNOWN;
+    if (*state == 'Z' || *state == 'X')
+        return 0;
+    start = state;
+    for (int i = 3; i < 22 && start; i++)
+        if ((start = strchr(start, ' ')))
+            start++;
+    return start ? strtoull(start, NULL, 10) : PROCESS_UNKNOWN;
+}
+
+bool process_executed(pid_t pid)
+{
+    AUTO_FREE char *text = NULL;
+    char *flags = NULL;
+    enum {
+        FORKED_NOT_EXECUTED = 0x40
+    }; /* PF_FORKNOEXEC of the kernel's sched.h */
+    return stat_field(pid, 9, &text, &flags) != 0 ||
+           !(strtoul(flags, NULL, 10) & FORKED_NOT_EXECUTED);
 }
 
 enum status state_status(struct state *s)
 {
     if (!s->pid) {
-        uint64_t maker = process_start_time(s->maker);
-        return maker && maker == s->maker_start ? STATUS_CREATING : STATUS_STOPPED;
+        uint64_t maker = s->maker ? process_start_time(s->maker) : 0;
+        if (!maker)
+            return STATUS_STOPPED;
+        return maker == s->maker_start || maker == PROCESS_UNKNOWN ? STATUS_CREATING
+                                                                   : STATUS_STOPPED;
     }
     uint64_t now = process_start_time(s->pid);
-    if (!now || now != s->start_time)
+    if (now != PROCESS_UNKNOWN && (!now || now != s->start_time))
         return STATUS_STOPPED;
     struct stat st;
     if (fstatat(s->dirfd, START_SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0)

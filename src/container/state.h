@@ -62,8 +62,13 @@ void state_free(struct state *s);
 int state_remove(const char *root, const char *id, struct error **err);
 
 enum status state_status(struct state *s);
-/* The process's start time, 0 when it is gone or a zombie. */
+/* The process's start time, 0 when it is gone or a zombie; PROCESS_UNKNOWN when it cannot be told
+ * (too many open files, say), which must not be taken for either. */
 uint64_t process_start_time(pid_t pid);
+#define PROCESS_UNKNOWN UINT64_MAX
+/* Whether it has executed a program since it was forked, as far as can be seen: a process that is
+ * gone may have. */
+bool process_executed(pid_t pid);
 
 /* The state as runtime.md has it: {"ociVersion", "id", "status", "pid", "bundle", "annotations"}.
  */

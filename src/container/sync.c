@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "container/state.h"
 
 struct message {
     int32_t kind, value;
@@ -97,14 +98,22 @@ bool sync_pending_error(int sock, struct error **err)
     return false;
 }
 
-int sync_wait_end(int sock, struct error **err)
+int sync_wait_end(int sock, pid_t pid, struct error **err)
 {
     struct message m;
     int r = receive(sock, 0, &m, err);
-    if (r <= 0)
-        return r;
-    return m.kind == SYNC_ERROR ? its_error(&m, err)
-                                : error_set(err, EPROTO, "unexpected message %d", m.kind);
+    bool executing = r > 0 && m.kind == SYNC_EXECUTING;
+    if (executing)
+        r = receive(sock, 0, &m, err);
+    if (r < 0)
+        return -1;
+    if (r > 0)
+        return m.kind == SYNC_ERROR ? its_error(&m, err)
+                                    : error_set(err, EPROTO, "unexpected message %d", m.kind);
+    /* The end of the conversation is the execution's, or the process's. */
+    return executing && process_executed(pid)
+               ? 0
+               : error_set(err, EPIPE, "the container's process ended before the command");
 }
 
 /* A socket's address is short, and a folder's path may be long. */

@@ -11,10 +11,11 @@
 
 enum sync_kind {
     /* from the container's side */
-    SYNC_PID,     /* value: the pid of the process that carries on (joined namespaces) */
-    SYNC_MOUNTED, /* mounts are there: runtime hooks may run */
-    SYNC_CREATED, /* everything up to the command is done */
-    SYNC_ERROR,   /* value: errno; text: the message */
+    SYNC_PID,       /* value: the pid of the process that carries on (joined namespaces) */
+    SYNC_MOUNTED,   /* mounts are there: runtime hooks may run */
+    SYNC_CREATED,   /* everything up to the command is done */
+    SYNC_EXECUTING, /* nothing but the execution is left */
+    SYNC_ERROR,     /* value: errno; text: the message */
     /* from the runtime's side */
     SYNC_READY,      /* value: the pid; ids are mapped, the control group is joined */
     SYNC_HOOKS_DONE, /* */
@@ -30,8 +31,9 @@ void sync_send_error(int sock, const struct error *e);
 int sync_wait(int sock, enum sync_kind kind, struct error **err);
 /* Whether an error of the other side is there already; it goes to err. */
 bool sync_pending_error(int sock, struct error **err);
-/* Waits for the end of the conversation: 0 the command was executed, -1 with its error. */
-int sync_wait_end(int sock, struct error **err);
+/* Waits for the end of the conversation with process pid. 0: it has executed the command. -1 with
+ * its error, or with code EPIPE: it ended before, without a word. */
+int sync_wait_end(int sock, pid_t pid, struct error **err);
 
 /* The same conversation with somebody who comes later: a socket NAME in the folder dirfd that
  * waits, and a connection to it. */

@@ -40,7 +40,7 @@ static enum program_kind kind_of_opened(int fd)
 
 enum program_kind program_kind_of(const char *path)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     return kind_of_opened(fd);
 }
 
@@ -69,7 +69,7 @@ static enum program_kind kind_in_folder(int rootfd, const char *folder)
         if (e->d_name[0] == '.')
             continue;
         AUTO_FREE char *path = xasprintf("%s/%s", folder, e->d_name);
-        AUTO_CLOSE int f = rootfs_open(rootfd, path, O_RDONLY | O_NONBLOCK);
+        AUTO_CLOSE int f = rootfs_open(rootfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
         enum program_kind k = kind_of_opened(f);
         if (k == PROGRAM_NATIVE || k == PROGRAM_RISCV64 || k == PROGRAM_FOREIGN)
             return k;
@@ -86,7 +86,7 @@ enum program_kind rootfs_kind(const char *rootfs)
     if (root < 0)
         return PROGRAM_NONE;
     for (size_t i = 0; i < sizeof shells / sizeof *shells; i++) {
-        AUTO_CLOSE int fd = rootfs_open(root, shells[i], O_RDONLY | O_NONBLOCK);
+        AUTO_CLOSE int fd = rootfs_open(root, shells[i], O_RDONLY | O_NONBLOCK | O_NOCTTY);
         enum program_kind k = kind_of_opened(fd);
         if (k != PROGRAM_NONE && k != PROGRAM_SCRIPT)
             return k;
@@ -111,7 +111,7 @@ static int check_command(int root, const char *path, enum program_kind *kind)
         return -1;
     }
     if (kind) {
-        AUTO_CLOSE int f = rootfs_open(root, path, O_RDONLY | O_NONBLOCK);
+        AUTO_CLOSE int f = rootfs_open(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
         *kind = kind_of_opened(f);
     }
     return 0;

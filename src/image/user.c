@@ -15,8 +15,8 @@ static char *read_database(const char *rootfs, const char *path)
     AUTO_CLOSE int root = open(rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return NULL;
-    AUTO_CLOSE int fd = rootfs_open(root, path, O_RDONLY | O_NONBLOCK);
-    if (fd < 0)
+    AUTO_CLOSE int fd = rootfs_open(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || !is_regular(fd))
         return NULL;
     char *text = NULL;
     return read_fd(fd, path, MAX_DATABASE, &text, NULL, NULL) == 0 ? text : NULL;

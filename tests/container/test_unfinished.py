@@ -171,6 +171,62 @@ def test_run_keeps_what_it_cannot_remove():
     nothing_left(b)
 
 
+def test_silent_death():
+    """a process that dies without a word before its command was not started: start, run and exec say so"""
+    deadly = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["execve"], "action": "SCMP_ACT_KILL_PROCESS"}]}
+    hook = {"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "kill -9 $PPID"]}]}
+    # A hook's parent is the container's process, which no signal reaches in a pid namespace of its own.
+    for what, change in (("filter", lambda b: b.linux.update(seccomp=deadly)),
+                         ("hook", lambda b: (b.without("pid"), b.config.update(hooks=hook)))):
+        b = marked()
+        change(b)
+        b.create()
+        status, _, err = b.oci("start", b.id)
+        check(status != 0, f"{what}: start")
+        contains(err, "ended before the command")
+        b.wait_status("stopped")
+        equal(b.oci("delete", b.id)[0], 0)
+        for options in ([], ["--detach"]):
+            status, _, err = b.run(*options)
+            check(status == 1, f"{what}: run {options}: {status}")
+            contains(err, "before the command")
+            nothing_left(b)
+    b = Bundle(shell="sleep 1000; true")
+    b.create()
+    b.start()
+    with open(os.path.join(ROOT, b.id, "config.json")) as f:
+        config = json.load(f)
+    config["linux"]["seccomp"] = deadly
+    with open(os.path.join(ROOT, b.id, "config.json"), "w") as f:
+        json.dump(config, f)
+    for options in ([], ["--detach"]):
+        status, _, err = b.oci("exec", *options, b.id, "true")
+        check(status != 0, f"exec {options}")
+        contains(err, "before the command")
+    b.delete()
+
+
+def test_pipe_in_root():
+    """a named pipe, a device or a terminal in the place of /etc/passwd hangs nobody"""
+    for make in (lambda p: os.mkfifo(p), lambda p: os.symlink("/dev/zero", p),
+                 lambda p: os.symlink("/dev/tty", p), lambda p: os.symlink("/tmp", p)):
+        b = Bundle(shell="echo $HOME")
+        b.process["user"] = {"uid": 7, "gid": 7}
+        b.process["env"] = ["PATH=/bin"]
+        make(os.path.join(b.rootfs, "etc/passwd"))
+        equal(b.output(timeout=10), "/\n")
+    b = Bundle(shell="true")
+    for name in ("etc/passwd", "etc/group"):
+        os.mkfifo(os.path.join(b.rootfs, name))
+    p = subprocess.run([os.path.join(os.path.dirname(OCI), "wirt"), "--root", os.path.join(b.dir, "wirt"),
+                        "run", "--rm", "--user", "nobody:none", b.rootfs, "true"],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                       timeout=10, check=False)
+    equal(p.returncode, 125)
+    contains(p.stdout.decode(), "no such user")
+
+
 def create_killed(b, seconds):
     """create, killed after that time."""
     with open(os.path.join(b.dir, "log"), "wb") as log:
