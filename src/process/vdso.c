@@ -9,13 +9,13 @@
 #include <string.h>
 
 /* name, and its number as a system call */
-#define FUNCTIONS(F)          \
-    F(rt_sigreturn, 139)      \
-    F(gettimeofday, 169)      \
-    F(clock_gettime, 113)     \
-    F(clock_getres, 114)      \
-    F(getcpu, 168)            \
-    F(flush_icache, 259)      \
+#define FUNCTIONS(F)      \
+    F(rt_sigreturn, 139)  \
+    F(gettimeofday, 169)  \
+    F(clock_gettime, 113) \
+    F(clock_getres, 114)  \
+    F(getcpu, 168)        \
+    F(flush_icache, 259)  \
     F(riscv_hwprobe, 258)
 
 #define SONAME        "linux-vdso.so.1"
@@ -80,7 +80,8 @@ static const struct image image = {
              .e_machine = EM_RISCV,
              .e_version = EV_CURRENT,
              .e_phoff = offsetof(struct image, segments),
-             .e_flags = 0x5, /* compressed instructions, doubles in registers: as the guest's libc */
+             .e_flags =
+                 0x5, /* compressed instructions, doubles in registers: as the guest's libc */
              .e_ehsize = sizeof(Elf64_Ehdr),
              .e_phentsize = sizeof(Elf64_Phdr),
              .e_phnum = 2},
@@ -109,12 +110,12 @@ static const struct image image = {
                 {DT_NULL, {0}}},
     .symbols =
         {
-#define F(function, nr)                                                                     \
-    [SYMBOL_##function] = {.st_name = offsetof(struct strings, function),                   \
-                           .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC),                  \
-                           .st_shndx = 1, /* defined; there are no section headers */       \
-                           .st_value = offsetof(struct image, functions) +                  \
-                                       offsetof(struct functions, function),                \
+#define F(function, nr)                                                               \
+    [SYMBOL_##function] = {.st_name = offsetof(struct strings, function),             \
+                           .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC),            \
+                           .st_shndx = 1, /* defined; there are no section headers */ \
+                           .st_value = offsetof(struct image, functions) +            \
+                                       offsetof(struct functions, function),          \
                            .st_size = 12},
             FUNCTIONS(F)
 #undef F
