@@ -23,6 +23,7 @@ void *blocks_alloc(struct block_table *t, size_t size)
         c->size = room;
         c->next = t->chunks;
         t->chunks = c;
+        t->bytes += room;
     }
     void *p = c->data + c->used;
     c->used += size;
@@ -142,7 +143,7 @@ uint32_t blocks_add_link(struct block_table *t, uint64_t target, uint32_t site)
         t->cap_links = t->cap_links ? t->cap_links * 2 : 4096;
         t->links = xrealloc(t->links, t->cap_links * sizeof *t->links);
     }
-    t->links[t->n_links] = (struct link){.target = target, .site = site, .block = t->n - 1};
+    t->links[t->n_links] = (struct link){.target = target, .site = site, .block = t->n};
     return t->n_links++;
 }
 
@@ -186,14 +187,26 @@ void blocks_in_range(struct block_table *t, uint64_t start, uint64_t len,
                 fn(arg, s->block);
 }
 
-bool block_unchanged(const struct block *b)
+bool block_unchanged(const struct block *b, bool (*copy)(void *, const void *, size_t))
 {
+    uint8_t now[4 * BLOCK_MAX_INSNS];
     for (uint32_t i = 0; i < b->n_segments; i++) {
         const struct segment *s = &b->segments[i];
-        if (memcmp(s->host, b->bytes + s->at, s->len) != 0)
+        const uint8_t *bytes = s->host;
+        if (copy) {
+            if (!copy(now, s->host, s->len))
+                return false;
+            bytes = now;
+        }
+        if (memcmp(bytes, b->bytes + s->at, s->len) != 0)
             return false;
     }
     return true;
+}
+
+size_t blocks_bytes(const struct block_table *t)
+{
+    return t->bytes + t->cap * sizeof *t->all + t->cap_links * sizeof *t->links;
 }
 
 void blocks_clear(struct block_table *t)

@@ -62,6 +62,7 @@ struct block_table {
     uint32_t n, cap;
     uint32_t n_stale;
     struct chunk *chunks; /* of memory for blocks and what belongs to them: freed all at once */
+    size_t bytes;         /* of these */
     struct link *links;
     uint32_t n_links, cap_links;
 };
@@ -89,6 +90,7 @@ void blocks_forget(struct block_table *t, struct block *b);
 struct block *blocks_add(struct block_table *t, const struct ir_block *ir, bool paged,
                          const uint8_t *page_host, const uint8_t *page2_host);
 
+/* A link of the block that is added next. */
 uint32_t blocks_add_link(struct block_table *t, uint64_t target, uint32_t site);
 
 /* The block whose code contains the host address, or NULL. */
@@ -98,8 +100,11 @@ struct block *blocks_by_code(struct block_table *t, const uint8_t *rx);
 void blocks_in_range(struct block_table *t, uint64_t start, uint64_t len,
                      void (*fn)(void *arg, struct block *b), void *arg);
 
-/* Whether the guest's bytes are still those it was made from. */
-bool block_unchanged(const struct block *b);
+/* Whether the guest's bytes are still those it was made from. copy: see engine_ops.copy_code. */
+bool block_unchanged(const struct block *b, bool (*copy)(void *, const void *, size_t));
+
+/* Memory that the table uses. */
+size_t blocks_bytes(const struct block_table *t);
 
 void blocks_clear(struct block_table *t);
 

@@ -1,6 +1,7 @@
 /* Attaching cpus, and the loop that finds, makes and enters translated blocks. */
 #include "engine/engine.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -12,9 +13,12 @@
 #include "engine/internal.h"
 #include "engine/tlb.h"
 
-#define MXCSR_DEFAULT 0x1f80 /* all exceptions masked, round to nearest */
-#define CACHE_BYTES   ((size_t)64 << 20)
-#define BLOCKS_LIMIT  4096 /* interpreter: blocks kept; each holds its whole IR */
+#define MXCSR_DEFAULT   0x1f80 /* all exceptions masked, round to nearest */
+#define CACHE_BYTES     ((size_t)64 << 20)
+#define CACHE_BYTES_MIN ((size_t)64 << 10) /* the stubs, and a block of one instruction */
+/* Memory for blocks' descriptions, of which real programs need 2 to 3 times as much as for code. */
+#define TABLE_BYTES(cache_size) (4 * (cache_size) + ((size_t)4 << 20))
+#define BLOCKS_LIMIT            4096 /* interpreter: blocks kept; each holds its whole IR */
 
 struct engine *engine_new(const struct engine_config *config, struct error **err)
 {
@@ -24,6 +28,8 @@ struct engine *engine_new(const struct engine_config *config, struct error **err
     pthread_mutex_init(&e->lock, NULL);
     if (!config->interpret) {
         size_t size = config->code_bytes ? config->code_bytes : CACHE_BYTES;
+        if (size < CACHE_BYTES_MIN)
+            size = CACHE_BYTES_MIN;
         if (code_cache_init(&e->cache, size, err) < 0) {
             engine_free(e);
             return NULL;
@@ -169,7 +175,7 @@ struct invalidate {
 static void invalidate_block(void *arg, struct block *b)
 {
     struct invalidate *inv = arg;
-    if (inv->changed_only && block_unchanged(b))
+    if (inv->changed_only && block_unchanged(b, inv->e->config.ops->copy_code))
         return;
     blocks_make_stale(&inv->e->blocks, b);
     inv->e->stats.invalidated++;
@@ -264,7 +270,8 @@ struct found {
     enum outcome {
         FOUND,
         TRAPPED,
-        AGAIN
+        AGAIN,
+        TOO_LONG /* within translate: a shorter block fits, at the latest one of one instruction */
     } what;
     const uint8_t *code;
     const struct ir_block *ir;
@@ -278,7 +285,7 @@ static struct found found_block(const struct block *b)
 
 /* Lifts the block at `at` into cpu->p.ir. Its pages are announced before their bytes are read, so
  * that no write in between goes unnoticed. AGAIN: they have become others meanwhile. */
-static enum outcome lift(struct cpu *cpu, const struct place *at)
+static enum outcome lift(struct cpu *cpu, const struct place *at, unsigned insns)
 {
     struct ir_block *ir = cpu->p.ir;
     bool paged = cpu->engine->config.paged;
@@ -287,7 +294,7 @@ static enum outcome lift(struct cpu *cpu, const struct place *at)
         if (at->key.page2 != NO_PAGE)
             cpu->ops->code_page(cpu, at->key.page2);
     }
-    if (!lift_block(cpu, paged, ir))
+    if (!lift_short_block(cpu, paged, insns, ir))
         return TRAPPED;
     return ir->page == at->key.page && ir->page2 == at->key.page2 ? FOUND : AGAIN;
 }
@@ -302,6 +309,13 @@ static void count_block(struct engine *e, const struct ir_block *ir, const struc
         trace_block(e, ir, b);
 }
 
+static bool table_is_full(const struct engine *e)
+{
+    return e->config.interpret
+               ? e->blocks.n >= BLOCKS_LIMIT
+               : e->blocks.n && blocks_bytes(&e->blocks) > TABLE_BYTES(e->cache.size);
+}
+
 /* Makes a block of ir. The lock is held. */
 static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const struct place *at)
 {
@@ -309,7 +323,11 @@ static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const 
     struct block *b = blocks_find(&e->blocks, &at->key, false);
     if (b)
         return found_block(b); /* another hart was faster */
-    if (e->config.interpret ? e->blocks.n >= BLOCKS_LIMIT : !emit_has_room(e, ir)) {
+    enum emitted emitted = e->config.interpret ? EMIT_DONE : emit_block(e, ir);
+    bool empty = e->cache.used == e->cache.kept;
+    if (emitted == EMIT_CUT || (emitted == EMIT_FULL && empty))
+        return (struct found){.what = TOO_LONG};
+    if (emitted == EMIT_FULL || table_is_full(e)) {
         flush_locked(e, cpu);
         return (struct found){.what = AGAIN};
     }
@@ -319,7 +337,7 @@ static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const 
         b->ir = blocks_alloc(&e->blocks, sizeof *b->ir);
         memcpy(b->ir, ir, sizeof *b->ir);
     } else {
-        emit_block(e, b, ir);
+        emit_place(e, b);
         if (old)
             emit_redirect(e, old, b->code);
     }
@@ -332,13 +350,18 @@ static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const 
 static struct found translate(struct cpu *cpu, const struct place *at)
 {
     struct engine *e = cpu->engine;
-    struct found f = {.what = lift(cpu, at)};
-    if (f.what != FOUND)
-        return f;
-    ir_optimize(cpu->p.ir);
-    pthread_mutex_lock(&e->lock);
-    f = add_block(cpu, cpu->p.ir, at);
-    pthread_mutex_unlock(&e->lock);
+    struct ir_block *ir = cpu->p.ir;
+    struct found f = {.what = TOO_LONG};
+    for (unsigned insns = LIFT_MAX_INSNS; f.what == TOO_LONG; insns = ir->n_guest / 2) {
+        f.what = lift(cpu, at, insns);
+        if (f.what != FOUND)
+            return f;
+        ir_optimize(ir);
+        pthread_mutex_lock(&e->lock);
+        f = add_block(cpu, ir, at);
+        assert(f.what != TOO_LONG || ir->n_guest > 1);
+        pthread_mutex_unlock(&e->lock);
+    }
     return f;
 }
 

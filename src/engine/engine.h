@@ -37,6 +37,10 @@ struct engine_ops {
     /* Code at pc under the cpu's current mode. false: cpu->trap is set (tval = the pc). */
     bool (*fetch)(struct cpu *cpu, uint64_t pc, struct code_span *out);
 
+    /* Copies code from where fetch said it is. false: it is gone meanwhile, as when a mapped file
+     * is cut short. NULL: code stays where fetch says. */
+    bool (*copy_code)(void *to, const void *from, size_t n);
+
     /* Slow paths, for what misses cpu->tlb. size 1, 2, 4 or 8; *value zero-extended; any alignment,
      * page crossing included. They fill the TLB where that is allowed. false: cpu->trap is set.
      * Process: NULL (host faults serve). */

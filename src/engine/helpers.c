@@ -107,7 +107,7 @@ uint64_t helper_float(struct cpu *cpu, uint64_t what, uint64_t a, uint64_t b)
 /* A memory helper failed: finds the guest instruction by where the call came from. */
 static uint64_t fail(struct cpu *cpu)
 {
-    const uint8_t *from = (const uint8_t *)(uintptr_t)cpu->p.call_return;
+    const uint8_t *from = (const uint8_t *)(uintptr_t)cpu->p.call_return - 1;
     guest_pc_of(cpu->engine, from, &cpu->pc);
     cpu->p.failed = 1;
     return 0;

@@ -72,11 +72,16 @@ enum {
 /* x86_64/: fills cache with the stubs. */
 void emit_stubs(struct engine *e);
 
-/* Whether the cache has room for whatever ir may become. */
-bool emit_has_room(const struct engine *e, const struct ir_block *ir);
+enum emitted {
+    EMIT_DONE,
+    EMIT_FULL, /* the code cache has no room for it: not before a flush */
+    EMIT_CUT,  /* it needs more than a block can have: lift a shorter one */
+};
 
-/* Translates ir into b->code. There is room. */
-void emit_block(struct engine *e, struct block *b, const struct ir_block *ir);
+/* Translates ir, behind what the cache holds. When it answers anything but EMIT_DONE, nothing has
+ * changed. Then emit_place makes it b's code, the block added to e->blocks next. */
+enum emitted emit_block(struct engine *e, const struct ir_block *ir);
+void emit_place(struct engine *e, struct block *b);
 
 /* What this host has: enum host_feature. */
 unsigned emit_host_features(void);

@@ -17,6 +17,7 @@
 #define IR_NONE         0xffff
 #define IR_LIMIT        1024 /* instructions in a block */
 #define BLOCK_MAX_INSNS 128  /* guest instructions in a block */
+#define LIFT_MAX_INSNS  64   /* in one that lift_block makes */
 
 enum ir_op {
     IR_NOP,
@@ -213,6 +214,9 @@ struct cpu;
  * instruction trapped; cpu->trap is set. A fetch that would trap later ends the block before that
  * instruction. */
 bool lift_block(struct cpu *cpu, bool paged, struct ir_block *out);
+
+/* The same, of at most `insns` guest instructions. */
+bool lift_short_block(struct cpu *cpu, bool paged, unsigned insns, struct ir_block *out);
 
 /* Whether the instruction at pc, whose bytes begin in span, reaches into the next page. */
 struct code_span;

@@ -4,23 +4,41 @@
 #include "engine/engine.h"
 #include "engine/ir_build.h"
 
-#define MAX_INSNS 64 /* guest instructions in a superblock; at most BLOCK_MAX_INSNS */
-#define IR_ROOM   16 /* more than one guest instruction and the block's end need */
-#define PAGE_MASK (~UINT64_C(0xfff))
+#define IR_ROOM    16 /* more than one guest instruction and the block's end need */
+#define PAGE_MASK  (~UINT64_C(0xfff))
+#define COPY_BYTES 256u
 
 struct lifter {
     struct builder bd;
     bool paged;
     struct code_span span; /* the bytes fetched last, at span_pc */
     uint64_t span_pc;
+    uint8_t copy[COPY_BYTES]; /* of span, where code may vanish */
 };
+
+/* Makes the span lie in memory of ours. false: it is gone; the wall has said why. */
+static bool copy_span(struct lifter *l)
+{
+    const struct engine_ops *ops = l->bd.cpu->ops;
+    struct code_span again;
+    if (l->span.len > COPY_BYTES)
+        l->span.len = COPY_BYTES;
+    if (!ops->copy_code(l->copy, l->span.bytes, l->span.len)) {
+        if (ops->fetch(l->bd.cpu, l->span_pc, &again)) /* and is back */
+            l->bd.cpu->trap = (struct trap){CAUSE_FETCH_ACCESS, l->span_pc};
+        return false;
+    }
+    l->span.bytes = l->copy;
+    return true;
+}
 
 static bool span_at(struct lifter *l, uint64_t pc)
 {
+    const struct engine_ops *ops = l->bd.cpu->ops;
     if (l->span.bytes && pc - l->span_pc < l->span.len)
         return true;
     l->span_pc = pc;
-    if (!l->bd.cpu->ops->fetch(l->bd.cpu, pc, &l->span))
+    if (!ops->fetch(l->bd.cpu, pc, &l->span) || (ops->copy_code && !copy_span(l)))
         l->span.bytes = NULL;
     return l->span.bytes;
 }
@@ -72,9 +90,10 @@ static bool fetch_insn(struct lifter *l, uint64_t pc)
         return false;
     if (!n)
         b->page = page;
-    if (l->paged && (page != b->page || (page_high != page && n)))
+    bool over = l->paged && len == 4 && (pc & ~PAGE_MASK) == 0xffe;
+    if (l->paged && (page != b->page || (over && n)))
         return false;
-    if (l->paged && page_high != page)
+    if (over) /* be it the same page once more, at another address */
         b->page2 = page_high;
     b->n_guest++;
     b->guest_pc[n] = pc;
@@ -109,6 +128,11 @@ static enum lifted lift_insn(struct builder *bd)
 
 bool lift_block(struct cpu *cpu, bool paged, struct ir_block *out)
 {
+    return lift_short_block(cpu, paged, LIFT_MAX_INSNS, out);
+}
+
+bool lift_short_block(struct cpu *cpu, bool paged, unsigned insns, struct ir_block *out)
+{
     struct lifter l = {.paged = paged};
     uint64_t pc = cpu->pc;
     out->pc = pc;
@@ -124,7 +148,7 @@ bool lift_block(struct cpu *cpu, bool paged, struct ir_block *out)
             return true;
         bool straddles = paged && out->page2 != UINT64_MAX;
         pc = r == LIFT_JUMP ? l.bd.pc : pc + out->guest_len[l.bd.gi];
-        if (straddles || out->n_guest == MAX_INSNS || out->n > IR_LIMIT - IR_ROOM ||
+        if (straddles || out->n_guest >= insns || out->n > IR_LIMIT - IR_ROOM ||
             contains(out, pc) || !fetch_insn(&l, pc)) {
             if (out->n && out->insn[out->n - 1].op == IR_POLL)
                 out->n--; /* the jump asks by itself */

@@ -135,12 +135,15 @@ static void post_drop(struct hart *h, uint64_t page, uint64_t va)
     if (h->parked) {
         context_drop_store(h, page, va);
     } else {
-        if (h->n_drops == h->cap_drops) {
-            h->cap_drops = h->cap_drops ? 2 * h->cap_drops : 32;
-            h->drops = xrealloc(h->drops, h->cap_drops * sizeof *h->drops);
-        }
         kick = !h->n_drops;
-        h->drops[h->n_drops++] = (struct store_drop){page, va};
+        if (h->n_drops == h->cap_drops) {
+            h->n_drops = h->cap_drops ? code_changes_merge(h->drops, h->n_drops) : 0;
+            if (h->n_drops >= h->cap_drops / 2) {
+                h->cap_drops = h->cap_drops ? 2 * h->cap_drops : 32;
+                h->drops = xrealloc(h->drops, h->cap_drops * sizeof *h->drops);
+            }
+        }
+        h->drops[h->n_drops++] = (struct code_change){.page = page, .va = va, .hart = h->id};
     }
     pthread_mutex_unlock(&h->lock);
     if (kick)
@@ -163,7 +166,7 @@ void hart_code_page(struct cpu *cpu, uint64_t page)
 /* Compares the code pages that another hart may still write to unnoticed. */
 static void compare_undropped(struct machine *m, struct hart *other)
 {
-    struct store_drop *drops = NULL;
+    struct code_change *drops = NULL;
     pthread_mutex_lock(&other->lock);
     unsigned n = other->n_drops;
     if (n) {

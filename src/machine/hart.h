@@ -117,12 +117,6 @@ struct fence {
     bool only_code;
 };
 
-/* The store TLB entries of guest physical page `page`: at va, or with NO_VA wherever they are. */
-struct store_drop {
-    uint64_t page, va;
-};
-
-#define NO_VA   UINT64_MAX
 #define NO_ASID UINT32_MAX
 
 #define FENCE_QUEUE 32
@@ -173,7 +167,7 @@ struct hart {
     bool parked;
     struct fence queue[FENCE_QUEUE]; /* fences of address translation */
     unsigned n_queue;
-    struct store_drop *drops; /* pages that became code: store entries have to go */
+    struct code_change *drops; /* pages that became code: this hart's store entries have to go */
     unsigned n_drops, cap_drops;
     uint64_t fence_posted;
     atomic_uint_fast64_t fence_done;

@@ -107,12 +107,46 @@ static bool is_ram(const struct slat *s, uint64_t gpa, uint64_t len)
     return offset < s->size && len <= s->size - offset;
 }
 
+static int by_entry(const void *a, const void *b)
+{
+    const struct code_change *x = a, *y = b;
+    if (x->page != y->page)
+        return x->page < y->page ? -1 : 1;
+    if (x->hart != y->hart)
+        return x->hart < y->hart ? -1 : 1;
+    return x->va < y->va ? -1 : x->va > y->va;
+}
+
+static unsigned without_doubles(struct code_change *list, unsigned n)
+{
+    unsigned kept = 0;
+    qsort(list, n, sizeof *list, by_entry);
+    for (unsigned i = 0; i < n; i++)
+        if (!i || by_entry(&list[i], &list[kept - 1]) != 0)
+            list[kept++] = list[i];
+    return kept;
+}
+
+unsigned code_changes_merge(struct code_change *list, unsigned n)
+{
+    unsigned kept = without_doubles(list, n);
+    if (kept <= n / 2)
+        return kept;
+    for (unsigned i = 0; i < kept; i++)
+        list[i].va = NO_VA;
+    return without_doubles(list, kept);
+}
+
 static void add_change(struct slat *s, uint64_t page, uint32_t hart, uint64_t va)
 {
     pthread_mutex_lock(&s->lock);
     if (s->n_changes == s->cap_changes) {
-        s->cap_changes = s->cap_changes ? 2 * s->cap_changes : 64;
-        s->changes = xrealloc(s->changes, s->cap_changes * sizeof *s->changes);
+        if (s->n_changes)
+            s->n_changes = code_changes_merge(s->changes, s->n_changes);
+        if (s->n_changes >= s->cap_changes / 2) {
+            s->cap_changes = s->cap_changes ? 2 * s->cap_changes : 64;
+            s->changes = xrealloc(s->changes, s->cap_changes * sizeof *s->changes);
+        }
     }
     s->changes[s->n_changes++] = (struct code_change){.page = page, .va = va, .hart = hart};
     atomic_store(&s->have_changes, s->n_changes);

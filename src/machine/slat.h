@@ -27,14 +27,20 @@ enum page_state {
     PAGE_BALLOONED = 16,
 };
 
+#define NO_VA          UINT64_MAX /* anywhere; no virtual page */
 #define CHANGE_NO_HART UINT32_MAX /* a device's write: no TLB entry belongs to it */
 
 /* A store to a page with translated code, or a store TLB entry filled for such a page. */
 struct code_change {
     uint64_t page; /* guest physical address */
-    uint64_t va;   /* the entry's virtual page */
+    uint64_t va;   /* the entry's virtual page; NO_VA: any */
     uint32_t hart; /* whose TLB, or CHANGE_NO_HART */
 };
+
+/* Sorts by page and leaves out doubles; when that is not half of the list, the virtual pages too.
+ * So no list grows beyond a few entries for each page of RAM and hart, whatever a guest does
+ * between two fence.i. Answers how many are left. */
+unsigned code_changes_merge(struct code_change *list, unsigned n);
 
 struct slat;
 

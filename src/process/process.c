@@ -89,7 +89,13 @@ static enum step op_system(struct cpu *cpu, uint32_t insn)
     }
 }
 
-static const struct engine_ops process_ops = {.fetch = op_fetch, .system = op_system};
+static bool op_copy_code(void *to, const void *from, size_t n)
+{
+    return guest_copy(to, from, n) == 0;
+}
+
+static const struct engine_ops process_ops = {
+    .fetch = op_fetch, .copy_code = op_copy_code, .system = op_system};
 
 /* --- The loop --- */
 

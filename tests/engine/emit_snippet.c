@@ -124,8 +124,12 @@ static void emit(unsigned k, struct count *hot, struct count *cold, bool show)
         exit(1);
     }
     ir_optimize(ir);
+    if (emit_block(e, ir) != EMIT_DONE) {
+        printf("not ok - generated code: does not fit\n");
+        exit(1);
+    }
     struct block *b = blocks_add(&e->blocks, ir, e->config.paged, now.bytes, NULL);
-    emit_block(e, b, ir);
+    emit_place(e, b);
     const struct ir_insn *last = &ir->insn[ir->n - 1];
     bool runs_out = last->op == IR_JUMP && (uint64_t)last->imm == PC + now.len;
     uint32_t hot_end = emit_hot_length(e) - (runs_out ? JUMP_OUT : 0);

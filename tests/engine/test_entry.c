@@ -22,7 +22,7 @@
 #define RET   0x00008067u
 
 static uint8_t memory[3][PAGE];
-static unsigned second; /* the frame at SECOND; 0: nothing is mapped there */
+static unsigned second; /* the frame at SECOND; 3: the first; 0: nothing is mapped there */
 
 /* Without paging: guest addresses are host addresses, from flat on; code is on its first two pages.
  */
@@ -46,7 +46,7 @@ static bool fetch(struct cpu *cpu, uint64_t pc, struct code_span *out)
     if (is_flat)
         return fetch_flat(cpu, pc, out);
     uint64_t page = pc & ~(uint64_t)(PAGE - 1), offset = pc & (PAGE - 1);
-    unsigned frame = page == FIRST ? 0 : second;
+    unsigned frame = page == FIRST ? 0 : second % 3;
     if (page != FIRST && (page != SECOND || !second)) {
         cpu->trap = (struct trap){CAUSE_FETCH_PAGE, pc};
         return false;
@@ -214,6 +214,25 @@ static void each_pair_of_pages_keeps_its_translation(void **state)
     stop();
 }
 
+/* An instruction that reaches into a page that is its own once more. */
+static void both_halves_may_be_on_one_page(void **state)
+{
+    for (int interpret = 0; interpret < 2; interpret++) {
+        start(interpret);
+        second = 3;
+        put(0, PAGE - 2, 0x00100513, 2);
+        put(0, 0, 0x00100513 >> 16, 2);
+        put(0, 2, ECALL, 4);
+        assert_int_equal(run(SECOND - 2), 1);
+        engine_invalidate(engine, PA, PAGE, true);
+        assert_int_equal(run(SECOND - 2), 1);
+        put(0, 0, 0x00300513 >> 16, 2);
+        engine_invalidate(engine, PA, PAGE, true);
+        assert_int_equal(run(SECOND - 2), 3);
+        stop();
+    }
+}
+
 /* A link may only be patched to code on the page that its own block is on. Here the mapping has
  * changed between the block's translation and the look-up of the branch's target. */
 static void a_link_stays_on_its_page(void **state)
@@ -269,6 +288,7 @@ int main(void)
         cmocka_unit_test(an_instruction_over_a_pages_end_is_that_of_the_pages_mapped_now),
         cmocka_unit_test(each_pair_of_pages_keeps_its_translation),
         cmocka_unit_test(the_last_page_is_looked_up_like_others),
+        cmocka_unit_test(both_halves_may_be_on_one_page),
         cmocka_unit_test(a_link_stays_on_its_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

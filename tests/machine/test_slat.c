@@ -144,6 +144,41 @@ static void code_pages(void **state)
     free(c);
 }
 
+/* Between two fence.i a guest may make as many store entries as it likes. */
+static void changes_are_bounded(void **state)
+{
+    struct slat *s = *state;
+    bool search;
+    unsigned n;
+    for (unsigned page = 0; page < 3; page++) {
+        slat_load_page(s, BASE + page * PAGE_SIZE);
+        assert_true(slat_mark_code(s, BASE + page * PAGE_SIZE, &search));
+    }
+    /* the same two entries push each other out of the TLB: both stay known, once */
+    for (unsigned k = 0; k < 100000; k++)
+        slat_store_page(s, BASE + k % 2 * PAGE_SIZE, 0, k % 2 << 24);
+    struct code_change *c = slat_take_changes(s, &n);
+    assert_in_range(n, 2, 64);
+    n = code_changes_merge(c, n);
+    assert_int_equal(n, 2);
+    assert_int_equal(c[0].va, 0);
+    assert_int_equal(c[1].page, BASE + PAGE_SIZE);
+    assert_int_equal(c[1].va, 1 << 24);
+    free(c);
+    /* entries at ever other addresses: what is known in the end is that they may be anywhere */
+    for (unsigned k = 0; k < 100000; k++)
+        slat_store_page(s, BASE + k % 3 * PAGE_SIZE, k & 1, (uint64_t)k << 12);
+    c = slat_take_changes(s, &n);
+    assert_in_range(n, 6, 64);
+    bool anywhere[3][2] = {{false}};
+    for (unsigned k = 0; k < n; k++)
+        if (c[k].va == NO_VA)
+            anywhere[(c[k].page - BASE) / PAGE_SIZE][c[k].hart] = true;
+    for (unsigned k = 0; k < 6; k++)
+        assert_true(anywhere[k / 2][k % 2]);
+    free(c);
+}
+
 static void reset(void **state)
 {
     struct slat *s = *state;
@@ -176,6 +211,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(first_touches, setup, teardown),
         cmocka_unit_test_setup_teardown(discard, setup, teardown),
         cmocka_unit_test_setup_teardown(code_pages, setup, teardown),
+        cmocka_unit_test_setup_teardown(changes_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(reset, setup, teardown),
         cmocka_unit_test(sizes),
     };

@@ -84,8 +84,12 @@ struct mem {
     int32_t disp;
 };
 
+/* Writes from p to end and no further: what does not fit is left out, and said by `full`. Then
+ * nothing of it may run. */
 struct assembler {
     uint8_t *p; /* where the next byte goes */
+    uint8_t *end;
+    bool full;
 };
 
 static inline struct mem mem_at(enum reg base, int32_t disp)
@@ -98,21 +102,31 @@ static inline struct mem mem_index(enum reg base, enum reg index, int scale, int
     return (struct mem){base, index, scale, disp};
 }
 
+/* Answers where the next n bytes go, and goes on behind them. When they do not fit, the last n that
+ * do: so a displacement that is set later is in bounds whatever has become of it. */
+static inline uint8_t *take(struct assembler *a, size_t n)
+{
+    if ((size_t)(a->end - a->p) < n) {
+        a->full = true;
+        a->p = a->end - n;
+    }
+    a->p += n;
+    return a->p - n;
+}
+
 static inline void put8(struct assembler *a, unsigned v)
 {
-    *a->p++ = (uint8_t)v;
+    *take(a, 1) = (uint8_t)v;
 }
 
 static inline void put32(struct assembler *a, uint32_t v)
 {
-    memcpy(a->p, &v, 4);
-    a->p += 4;
+    memcpy(take(a, 4), &v, 4);
 }
 
 static inline void put64(struct assembler *a, uint64_t v)
 {
-    memcpy(a->p, &v, 8);
-    a->p += 8;
+    memcpy(take(a, 8), &v, 8);
 }
 
 static inline bool fits8(int64_t v)
@@ -383,23 +397,20 @@ static inline void avx_rrr(struct assembler *a, unsigned prefix, unsigned op, un
 static inline uint8_t *jmp_rel(struct assembler *a)
 {
     put8(a, 0xe9);
-    a->p += 4;
-    return a->p - 4;
+    return take(a, 4);
 }
 
 static inline uint8_t *call_rel(struct assembler *a)
 {
     put8(a, 0xe8);
-    a->p += 4;
-    return a->p - 4;
+    return take(a, 4);
 }
 
 static inline uint8_t *jcc_rel(struct assembler *a, enum cc cc)
 {
     put8(a, 0x0f);
     put8(a, 0x80 + (unsigned)cc);
-    a->p += 4;
-    return a->p - 4;
+    return take(a, 4);
 }
 
 static inline void set_rel(uint8_t *site, const uint8_t *target)
@@ -416,15 +427,13 @@ static inline void set_rel_here(const struct assembler *a, uint8_t *site)
 static inline uint8_t *jcc_short(struct assembler *a, enum cc cc)
 {
     put8(a, 0x70 + (unsigned)cc);
-    a->p += 1;
-    return a->p - 1;
+    return take(a, 1);
 }
 
 static inline uint8_t *jmp_short(struct assembler *a)
 {
     put8(a, 0xeb);
-    a->p += 1;
-    return a->p - 1;
+    return take(a, 1);
 }
 
 static inline void set_short(const struct assembler *a, uint8_t *site)

@@ -6,7 +6,7 @@
 
 #include "base/str.h"
 
-#define HOST_BYTES_MAX 256u /* an IR instruction becomes at most that, cold code included */
+#define START_ROOM 64u /* alignment, and what each block begins with */
 
 unsigned emit_host_features(void)
 {
@@ -30,11 +30,6 @@ unsigned emit_host_features(void)
 uint32_t emit_hot_length(const struct engine *e)
 {
     return ((const struct emit *)e->emit)->hot_length;
-}
-
-bool emit_has_room(const struct engine *e, const struct ir_block *ir)
-{
-    return e->cache.size - e->cache.used >= (size_t)(ir->n + 8) * HOST_BYTES_MAX;
 }
 
 /* Makes value v in g's home, and what v is computed from right before and nothing else uses. */
@@ -82,17 +77,17 @@ static void find_hints(struct emit *m)
     }
 }
 
-static void start(struct emit *m, struct engine *e, struct block *b, const struct ir_block *ir)
+static void start(struct emit *m, struct engine *e, const struct ir_block *ir)
 {
     struct code_cache *c = &e->cache;
     m->e = e;
-    m->b = b;
     m->ir = ir;
     m->paged = e->config.paged;
     m->n_cold = m->n_points = 0;
     m->locked = m->locked_f = m->dying = m->dying_f = 0;
     m->slots = m->dying_slots = 0;
     m->flags.at = NULL;
+    m->cut = false;
     for (unsigned k = 0; k < ir->n; k++)
         m->v[k] =
             (struct value){.reg = -1, .home = -1, .slot = -1, .hint = -1, .uses = ir->uses[k]};
@@ -100,8 +95,8 @@ static void start(struct emit *m, struct engine *e, struct block *b, const struc
     memset(m->owner_f, 0xff, sizeof m->owner_f);
     memset(m->cur_x, 0xff, sizeof m->cur_x);
     memset(m->cur_f, 0xff, sizeof m->cur_f);
-    c->used = (c->used + 15) & ~(size_t)15;
-    m->a.p = m->entry = c->rw + c->used;
+    m->entry = c->rw + ((c->used + 15) & ~(size_t)15);
+    m->a = (struct assembler){.p = m->entry, .end = c->rw + c->size};
 }
 
 static void emit_insn(struct emit *m, unsigned n)
@@ -132,36 +127,48 @@ static void emit_insn(struct emit *m, unsigned n)
 
 static void finish(struct emit *m)
 {
-    struct block *b = m->b;
-    struct code_cache *c = &m->e->cache;
     m->hot_length = (uint32_t)(m->a.p - m->entry);
     emit_cold(m);
-    b->reenter = (uint32_t)(m->a.p - m->entry);
+    m->reenter = (uint32_t)(m->a.p - m->entry);
     mov_ri(&m->a, RAX, m->ir->pc);
     jmp_to(&m->a, stub(m, m->e->stubs.leave_again));
-    b->code = code_cache_rx(c, m->entry);
-    b->code_len = (uint32_t)(m->a.p - m->entry);
-    c->used = (size_t)(m->a.p - c->rw);
-    b->n_points = m->n_points;
-    b->points = blocks_alloc(&m->e->blocks, m->n_points * sizeof *b->points);
-    if (m->n_points)
-        memcpy(b->points, m->points, m->n_points * sizeof *b->points);
 }
 
-void emit_block(struct engine *e, struct block *b, const struct ir_block *ir)
+enum emitted emit_block(struct engine *e, const struct ir_block *ir)
 {
     struct emit *m = e->emit;
+    uint32_t n_links = e->blocks.n_links;
     if (!m)
         m = e->emit = xcalloc(1, sizeof *m);
-    start(m, e, b, ir);
+    if (e->cache.size - e->cache.used < START_ROOM)
+        return EMIT_FULL;
+    start(m, e, ir);
     /* what emit_redirect overwrites: one instruction, within 8 aligned bytes */
     static const uint8_t nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
-    memcpy(m->a.p, nop5, sizeof nop5);
-    m->a.p += sizeof nop5;
+    memcpy(take(&m->a, sizeof nop5), nop5, sizeof nop5);
     find_hints(m);
-    for (unsigned n = 0; n < ir->n; n++)
+    for (unsigned n = 0; n < ir->n && !m->a.full && !m->cut; n++)
         emit_insn(m, n);
-    finish(m);
+    if (!m->cut)
+        finish(m);
+    if (!m->cut && !m->a.full)
+        return EMIT_DONE;
+    e->blocks.n_links = n_links;
+    return m->cut ? EMIT_CUT : EMIT_FULL;
+}
+
+void emit_place(struct engine *e, struct block *b)
+{
+    struct emit *m = e->emit;
+    struct code_cache *c = &e->cache;
+    b->code = code_cache_rx(c, m->entry);
+    b->code_len = (uint32_t)(m->a.p - m->entry);
+    b->reenter = m->reenter;
+    c->used = (size_t)(m->a.p - c->rw);
+    b->n_points = m->n_points;
+    b->points = blocks_alloc(&e->blocks, m->n_points * sizeof *b->points);
+    if (m->n_points)
+        memcpy(b->points, m->points, m->n_points * sizeof *b->points);
 }
 
 void emit_free(struct engine *e)

@@ -71,7 +71,6 @@ enum {
 struct emit {
     struct assembler a;
     struct engine *e;
-    struct block *b;
     const struct ir_block *ir;
     bool paged;
     unsigned pc_index; /* IR instruction being emitted */
@@ -89,8 +88,9 @@ struct emit {
     uint32_t n_cold, cap_cold;
     struct fault_point *points;
     uint32_t n_points, cap_points;
+    bool cut; /* there were not slots enough */
     uint8_t *entry;
-    uint32_t hot_length; /* of the block that was finished last */
+    uint32_t hot_length, reenter; /* of the block that was finished last */
 };
 
 /* alloc.c: which value is where.
@@ -150,6 +150,9 @@ describe(const struct ir_insn *i); /* what helpers are told: the instruction les
 void op_const(struct emit *m, unsigned prefix, unsigned op, unsigned xmm, unsigned constant);
 struct cold *add_cold(struct emit *m, int kind);
 void add_point(struct emit *m, const uint8_t *at, unsigned gi);
+/* The same for the call that was just emitted: found by the call's last byte, as what follows it
+ * may have a point of its own. */
+void add_call_point(struct emit *m, unsigned gi);
 /* The operands of a comparison, read but not compared yet. */
 struct comparison {
     enum reg a, b; /* b: NO_REG: mem, or with mem.base NO_REG too the constant */

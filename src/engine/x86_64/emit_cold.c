@@ -64,7 +64,7 @@ static void put_memory(struct emit *m, const struct cold *c)
     mov_ri(a, RCX, c->what);
     mov_ri(a, RAX, (uint64_t)(uintptr_t)c->fn);
     call_to(a, stub(m, m->e->stubs.call_memory));
-    add_point(m, a->p, c->gi);
+    add_call_point(m, c->gi);
     take_result(m, c);
     move_temps(m, c->live, false);
     jmp_to(a, c->back);
@@ -122,7 +122,7 @@ static void put_float2(struct emit *m, const struct cold *c)
 void emit_cold(struct emit *m)
 {
     struct assembler *a = &m->a;
-    for (uint32_t k = 0; k < m->n_cold; k++) {
+    for (uint32_t k = 0; k < m->n_cold && !a->full; k++) {
         struct cold c = m->cold[k];
         set_rel_here(a, c.site);
         switch (c.kind) {

@@ -27,6 +27,11 @@ void add_point(struct emit *m, const uint8_t *at, unsigned gi)
     m->points[m->n_points++] = (struct fault_point){.offset = (uint32_t)(at - m->entry), .gi = gi};
 }
 
+void add_call_point(struct emit *m, unsigned gi)
+{
+    add_point(m, m->a.p - 1, gi);
+}
+
 enum cc cc_of(unsigned cond)
 {
     static const unsigned char map[] = {
@@ -175,11 +180,10 @@ static void jump_by_cache(struct emit *m, uint64_t target, bool call)
  * emit_patch_link. */
 static void align_site(struct emit *m, unsigned opcode)
 {
-    uintptr_t first = (uintptr_t)m->a.p + opcode;
-    if ((first & 63) <= 60)
-        return;
-    while (((uintptr_t)m->a.p + opcode) & 63)
-        put8(&m->a, 0x90);
+    unsigned first = ((uintptr_t)m->a.p + opcode) & 63;
+    if (first > 60)
+        for (unsigned k = first; k < 64; k++)
+            put8(&m->a, 0x90);
 }
 
 /* Leaves for a fixed pc, unconditionally. */

@@ -242,7 +242,7 @@ static void atomic_in_c(struct emit *m, unsigned n)
     mov_ri(a, RCX, describe(i));
     mov_ri(a, RAX, (uint64_t)(uintptr_t)helper_atomic);
     call_to(a, stub(m, m->e->stubs.call_memory));
-    add_point(m, a->p, i->gi);
+    add_call_point(m, i->gi);
     mov_rr(a, def_reg(m, n), RAX);
 }
 
@@ -347,6 +347,7 @@ static void emit_sc(struct emit *m, unsigned n)
     locate_atomic(m, &i, x, t, RAX, c);
     load64(a, RAX, CPU(res_value));
     alu_rm(a, true, ALU_CMP, x, CPU(res_addr));
+    store64_imm(a, CPU(res_addr), -1); /* given up even when the access faults */
     uint8_t *fail = jcc_short(a, CC_NE);
     add_point(m, a->p, i.gi);
     lock(m);
@@ -354,7 +355,6 @@ static void emit_sc(struct emit *m, unsigned n)
     set_short(a, fail);
     setcc(a, CC_NE, d);
     movzx8(a, d, d);
-    store64_imm(a, CPU(res_addr), -1);
     c->back = a->p;
     c->fn = (const void *)helper_atomic;
 }

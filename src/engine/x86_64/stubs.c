@@ -1,4 +1,6 @@
 /* Fixed pieces of host code: into translated code, out of it, and from it into C. */
+#include <assert.h>
+
 #include "engine/x86_64/emit.h"
 
 enum {
@@ -162,8 +164,7 @@ static void put_constants(struct assembler *a)
         [CONST_SIGN_S] = {0x0000000080000000u, 0}, [CONST_REST_D] = {0x7fffffffffffffffu, 0},
         [CONST_REST_S] = {0xffffffff7fffffffu, 0},
     };
-    memcpy(a->p, constants, sizeof constants);
-    a->p += sizeof constants;
+    memcpy(take(a, sizeof constants), constants, sizeof constants);
     for (unsigned flags = 0; flags < 64; flags++)
         put8(a, fflags_of_mxcsr(flags));
 }
@@ -171,7 +172,7 @@ static void put_constants(struct assembler *a)
 void emit_stubs(struct engine *e)
 {
     struct code_cache *c = &e->cache;
-    struct assembler as = {c->rw}, *a = &as;
+    struct assembler as = {.p = c->rw, .end = c->rw + c->size}, *a = &as;
 #define STUB(name, emitter)                     \
     do {                                        \
         while ((uintptr_t)a->p & 15)            \
@@ -198,5 +199,6 @@ void emit_stubs(struct engine *e)
 #undef RW
     while ((uintptr_t)a->p & 63)
         put8(a, 0xcc);
+    assert(!a->full); /* CACHE_BYTES_MIN */
     c->used = c->kept = (size_t)(a->p - c->rw);
 }
