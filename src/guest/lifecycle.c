@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "guest/control.h"
+#include "guest/keeper.h"
 #include "guest/wall.h"
 
 /* How long a killed process may take to be gone. */
@@ -51,6 +52,8 @@ static int kill_and_wait(struct proc_id p, struct error **err)
 /* Ends what a dead monitor left behind. */
 static int bury(struct guest *g, struct error **err)
 {
+    if (g->spec.wall == WALL_PROCESS)
+        keeper_wait(g->workload);
     if (kill_and_wait(g->workload, err) < 0)
         return -1;
     struct workload w = {

@@ -18,6 +18,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "guest/attach.h"
+#include "guest/keeper.h"
 
 int terminal_open(int *master, int *slave, bool raw, struct error **err)
 {
@@ -88,7 +89,10 @@ static int child_setup(const struct spawn *s, int slave, pid_t parent, struct er
 static void child(const struct spawn *s, int slave, pid_t parent, int report)
 {
     ERROR_CLEANUP err = NULL;
-    if (child_setup(s, slave, parent, &err) == 0) {
+    struct keeper keeper = {.parent = parent, .guest = s->of};
+    if (s->kept && keeper_fork(&keeper) < 0)
+        error_set(&err, errno, "a process that keeps the guest's together");
+    else if (child_setup(s, slave, s->kept ? getppid() : parent, &err) == 0) {
         execve(s->path, s->argv, s->envp);
         error_set(&err, errno, "run %s", s->path);
     }

@@ -16,6 +16,8 @@ struct spawn {
     bool raw;            /* ... in raw mode: the guest has a line discipline of its own */
     int keep[2];         /* descriptors that stay open under their numbers, or -1 */
     bool outlives;       /* not killed with its parent */
+    bool kept;           /* by a keeper (keeper.h), which then is what is answered and waited for */
+    struct proc_id of;   /* kept: the guest whose end is its end too; pid 0: none */
     /* Called in the child before the program; may be NULL. */
     int (*prepare)(void *arg, struct error **err);
     void *arg;

@@ -112,6 +112,7 @@ static int launch_init(struct launch *l, struct guest *g, char **command, char *
                               .envp = l->envp,
                               .workdir = l->workdir,
                               .keep = {-1, -1},
+                              .kept = true,
                               .prepare = prepare,
                               .arg = l};
     return 0;
@@ -157,11 +158,22 @@ static int ask_to_stop(struct guest *g, struct workload *w, struct error **err)
     return send_signal(g, w, SIGTERM, err);
 }
 
+/* All processes of the guest: those below the keeper. */
+#define AT_A_TIME 256
+
+static void signal_all(const struct workload *w, int sig)
+{
+    pid_t children[AT_A_TIME];
+    int n = proc_children(w->id.pid, children, AT_A_TIME);
+    for (int i = 0; i < n; i++)
+        proc_tree_signal(children[i], sig);
+}
+
 static int pause_tree(struct guest *g, struct workload *w, struct error **err)
 {
     if (limits_active(g))
         return limits_freeze(g, true, err);
-    proc_tree_signal(w->id.pid, SIGSTOP);
+    signal_all(w, SIGSTOP);
     return 0;
 }
 
@@ -169,7 +181,7 @@ static int resume_tree(struct guest *g, struct workload *w, struct error **err)
 {
     if (limits_active(g))
         return limits_freeze(g, false, err);
-    proc_tree_signal(w->id.pid, SIGCONT);
+    signal_all(w, SIGCONT);
     return 0;
 }
 
@@ -181,7 +193,17 @@ static int update(struct guest *g, struct workload *w, const struct guest_limits
 
 static int stats(struct guest *g, struct workload *w, struct wall_stats *out, struct error **err)
 {
-    return limits_stats(g, w->id.pid, out, err);
+    if (limits_active(g))
+        return limits_stats(g, w->id.pid, out, err);
+    pid_t children[AT_A_TIME];
+    int n = proc_children(w->id.pid, children, AT_A_TIME);
+    for (int i = 0; i < n; i++) {
+        struct proc_usage u = proc_tree_usage(children[i]);
+        out->cpu_us += u.cpu_us;
+        out->memory += u.rss;
+        out->pids += u.processes;
+    }
+    return 0;
 }
 
 static int exec(struct guest *g, const struct wall_exec *x, int *status, struct error **err)
@@ -194,6 +216,7 @@ static int exec(struct guest *g, const struct wall_exec *x, int *status, struct 
         l.spawn.out = STDOUT_FILENO;
         l.spawn.err = STDERR_FILENO;
         l.spawn.terminal = x->tty;
+        l.spawn.of = g->workload;
         r = spawn_foreground(&l.spawn, err);
     }
     launch_free(&l);
