@@ -116,6 +116,7 @@ struct cpu {
         struct shadow_stack {
             void *map; /* with room below for what is pushed before a check */
             uint64_t base, limit, top;
+            uint32_t mode;    /* that of the code that its entries lead to */
         } shadow[2];          /* U mode's; that of S and M */
         struct tlb *user_tlb; /* whose return addresses shadow[0] holds */
         uint64_t generation;  /* the engine's, when the shadow stacks were last emptied */

@@ -397,6 +397,7 @@ static void check_caches(struct cpu *cpu, uint64_t generation)
         shadow_reset_all(cpu);
         cpu->p.generation = generation;
     }
+    shadow_check_mode(cpu);
 }
 
 /* Makes link `number` lead to what was found at its target. When paged the link's own page must be

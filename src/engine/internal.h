@@ -108,8 +108,9 @@ void fp_fold_flags(struct cpu *cpu);
 int shadow_init(struct cpu *cpu, struct error **err);
 void shadow_free(struct cpu *cpu);
 void shadow_reset_all(struct cpu *cpu);
-void shadow_switch(struct cpu *cpu); /* to the one of cpu->mode and cpu->tlb */
-void shadow_arm(struct cpu *cpu);    /* takes back the limit that a request has raised */
+void shadow_switch(struct cpu *cpu);     /* to the one of cpu->mode and cpu->tlb */
+void shadow_check_mode(struct cpu *cpu); /* empties it if its entries are of another mode */
+void shadow_arm(struct cpu *cpu);        /* takes back the limit that a request has raised */
 
 void engine_fence_i(struct cpu *cpu);
 

@@ -1,7 +1,9 @@
 /* The shadow return stack: while translated code runs, the host's stack pointer walks it. A guest
  * call pushes the guest's return address and, by the host's call instruction, the host address to
  * go on at; a guest return compares and does a host ret. Entries are only hints: each is compared
- * before use, so a stack may be emptied at any time.
+ * before use, so a stack may be emptied at any time. What is compared is the guest's address alone:
+ * that it means the same code, translated for the same mode, is for whoever changes either to see
+ * to (engine_forget_returns, shadow_check_mode).
  *
  * U mode has a stack of its own, so that system calls and interrupts do not cost a program its
  * return addresses. */
@@ -82,6 +84,15 @@ void shadow_switch(struct cpu *cpu)
         reset(cpu, to);
         cpu->p.user_tlb = cpu->tlb;
     }
+}
+
+void shadow_check_mode(struct cpu *cpu)
+{
+    struct shadow_stack *s = current(cpu);
+    if (s->mode == cpu->mode)
+        return;
+    reset(cpu, s);
+    s->mode = cpu->mode;
 }
 
 void shadow_arm(struct cpu *cpu)
