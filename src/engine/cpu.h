@@ -46,6 +46,7 @@ enum cpu_mode {
     MODE_FS_CLEAN = 1 << 4, /* the first write of an f register or fcsr must call ops->fs_dirty */
     MODE_FP_SLOW = 1 << 5,  /* frm is not round-to-nearest-even, the mode translated code runs in:
                                operations with dynamic rounding go through C */
+    MODE_COUNT = 1 << 6,    /* retired instructions are counted in cpu.instret: somebody asked */
 };
 
 /* One entry of a software TLB. A load, store or fetch of `size` bytes at va hits when the entry at
@@ -91,6 +92,8 @@ struct cpu {
         fflags; /* fcsr; the engine folds the host's flags in before C code of a wall runs */
     atomic_uint exit_request; /* nonzero: leave translated code at the next check */
     struct trap trap;         /* set by whoever makes an instruction fail */
+    uint64_t instret; /* in MODE_COUNT, where the wall can look: the instructions begun so far, so
+                         the one that looks is among them; what trapped is not (engine_run) */
     uint64_t res_addr,
         res_value; /* the reservation of lr: address (or UINT64_MAX) and value loaded */
 

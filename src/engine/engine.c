@@ -508,7 +508,17 @@ static enum engine_exit run_interpreted(struct cpu *cpu)
     }
 }
 
-enum engine_exit engine_run(struct cpu *cpu)
+/* An instruction that traps does not retire (Volume II, Machine Instruction-Retired counter). One
+ * that could not be fetched has not been counted. */
+static void uncount_trapped(struct cpu *cpu)
+{
+    uint64_t cause = cpu->trap.cause;
+    bool fetched = cause != CAUSE_FETCH_ACCESS && cause != CAUSE_FETCH_PAGE;
+    if (cpu->mode & MODE_COUNT && fetched)
+        cpu->instret--;
+}
+
+static enum engine_exit run(struct cpu *cpu)
 {
     if (!cpu->engine->config.interpret) {
         enum engine_exit exit = run_translated(cpu);
@@ -523,5 +533,13 @@ enum engine_exit engine_run(struct cpu *cpu)
     else
         why = run_interpreted(cpu);
     cpu->p.fault_jmp = NULL;
+    return why;
+}
+
+enum engine_exit engine_run(struct cpu *cpu)
+{
+    enum engine_exit why = run(cpu);
+    if (why == EXIT_TRAP)
+        uncount_trapped(cpu);
     return why;
 }

@@ -1,5 +1,6 @@
 #include "engine/ir_build.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static bool fits32(uint64_t v)
@@ -371,6 +372,17 @@ uint16_t build_address(struct builder *bd, unsigned rs1, int64_t offset, int64_t
         return i->a;
     }
     return base;
+}
+
+void build_count(struct builder *bd)
+{
+    if (!(bd->b->mode & MODE_COUNT) || !bd->uncounted)
+        return;
+    struct ir_insn get = insn(IR_GETS, 8), set = insn(IR_SETS, 8);
+    get.imm = set.imm = offsetof(struct cpu, instret);
+    set.a = build_op_imm(bd, IR_ADD, 8, build_insn(bd, get), (uint64_t)bd->uncounted);
+    build_insn(bd, set);
+    bd->uncounted = 0;
 }
 
 void build_jump(struct builder *bd, uint64_t target)

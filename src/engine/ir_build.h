@@ -17,6 +17,7 @@ struct builder {
     uint16_t f[32];
     uint16_t unboxed[32]; /* f[], checked for being a NaN-boxed single; or IR_NONE */
     bool frm_checked;
+    int uncounted; /* instructions that build_count has yet to count, with the one being lifted */
 };
 
 /* What lifting one instruction answers. */
@@ -57,6 +58,10 @@ uint16_t build_pure(struct builder *bd, uint64_t (*fn)(uint64_t, uint64_t), uint
 
 /* The address rs1 + offset as base value and offset, for memory operations. */
 uint16_t build_address(struct builder *bd, unsigned rs1, int64_t offset, int64_t *folded);
+
+/* In MODE_COUNT: cpu.instret grows by the instructions not counted yet. To stand before whatever
+ * can trap, call out or leave. */
+void build_count(struct builder *bd);
 
 /* The ends of a block. */
 void build_jump(struct builder *bd, uint64_t target);

@@ -4,7 +4,7 @@
 #include "engine/engine.h"
 #include "engine/ir_build.h"
 
-#define IR_ROOM    16 /* more than one guest instruction and the block's end need */
+#define IR_ROOM    24 /* more than one guest instruction and the block's end need */
 #define PAGE_MASK  (~UINT64_C(0xfff))
 #define COPY_BYTES 256u
 
@@ -119,8 +119,11 @@ static enum lifted lift_insn(struct builder *bd)
     struct decoded d;
     enum lifted r;
     isa_decode(bd->raw, &d);
-    if ((r = lift_integer(bd, &d)) != LIFT_NOT || (r = lift_memory(bd, &d)) != LIFT_NOT ||
-        (r = lift_float(bd, &d)) != LIFT_NOT || (r = lift_bits(bd, &d)) != LIFT_NOT ||
+    bd->uncounted++;
+    if ((r = lift_integer(bd, &d)) != LIFT_NOT || (r = lift_bits(bd, &d)) != LIFT_NOT)
+        return r;
+    build_count(bd); /* all others can trap or leave */
+    if ((r = lift_memory(bd, &d)) != LIFT_NOT || (r = lift_float(bd, &d)) != LIFT_NOT ||
         (r = lift_csr(bd, &d)) != LIFT_NOT)
         return r;
     return lift_control(bd, &d);
@@ -152,6 +155,7 @@ bool lift_short_block(struct cpu *cpu, bool paged, unsigned insns, struct ir_blo
             contains(out, pc) || !fetch_insn(&l, pc)) {
             if (out->n && out->insn[out->n - 1].op == IR_POLL)
                 out->n--; /* the jump asks by itself */
+            build_count(&l.bd);
             build_jump(&l.bd, pc);
             return true;
         }

@@ -148,6 +148,8 @@ bool lift_float_allowed(struct builder *bd, bool writes)
         return false;
     }
     if (writes && bd->b->mode & MODE_FS_CLEAN) {
+        bd->uncounted = -1; /* it comes once more */
+        build_count(bd);
         leave(bd, IR_FS_DIRTY, bd->pc);
         return false;
     }

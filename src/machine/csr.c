@@ -144,7 +144,24 @@ static uint64_t cycles(void)
     return clock_ns();
 }
 
-static bool read_m(const struct hart *h, unsigned csr, uint64_t *v)
+/* Counting costs time in every block: it begins when somebody asks. What ran before is not known.
+ */
+static void count_instret(struct hart *h)
+{
+    if (h->counts_instret)
+        return;
+    h->counts_instret = true;
+    h->cpu.instret = hart_counting(h); /* the instruction that asks */
+    hart_update_mode(h);
+}
+
+static uint64_t read_instret(struct hart *h)
+{
+    count_instret(h);
+    return h->cpu.instret - hart_counting(h); /* itself has not retired yet */
+}
+
+static bool read_m(struct hart *h, unsigned csr, uint64_t *v)
 {
     *v = 0;
     if ((csr >= CSR_MHPMCOUNTER3 && csr <= CSR_MHPMCOUNTER31) ||
@@ -166,7 +183,7 @@ static bool read_m(const struct hart *h, unsigned csr, uint64_t *v)
     case CSR_MTVEC: *v = h->mtvec; return true;
     case CSR_MCOUNTEREN: *v = h->mcounteren; return true;
     case CSR_MENVCFG: *v = h->menvcfg; return true;
-    case CSR_MCOUNTINHIBIT: *v = 0; return true;
+    case CSR_MCOUNTINHIBIT: *v = h->mcountinhibit; return true;
     case CSR_MSCRATCH: *v = h->mscratch; return true;
     case CSR_MEPC: *v = h->mepc; return true;
     case CSR_MCAUSE: *v = h->mcause; return true;
@@ -177,7 +194,7 @@ static bool read_m(const struct hart *h, unsigned csr, uint64_t *v)
             *v |= (uint64_t)h->pmpcfg[(csr - CSR_PMPCFG0) * 4 + i] << 8 * i;
         return true;
     case CSR_MCYCLE: *v = cycles() + h->mcycle_offset; return true;
-    case CSR_MINSTRET: *v = cycles() + h->minstret_offset; return true;
+    case CSR_MINSTRET: *v = read_instret(h); return true;
     case CSR_MHARTID: *v = h->id; return true;
     case CSR_MVENDORID:
     case CSR_MARCHID:
@@ -195,7 +212,7 @@ bool csr_read(struct hart *h, unsigned csr, uint64_t *v)
         switch (csr) {
         case CSR_TIME: *v = machine_time(h->m); break;
         case CSR_CYCLE: *v = cycles() + h->mcycle_offset; break;
-        case CSR_INSTRET: *v = cycles() + h->minstret_offset; break;
+        case CSR_INSTRET: *v = read_instret(h); break;
         default: *v = 0; break;
         }
         return true;
@@ -288,8 +305,11 @@ static bool write_m(struct hart *h, unsigned csr, uint64_t v)
     }
     switch (csr) {
     case CSR_MSTATUS: write_status(h, v, MSTATUS_WRITE); return true;
-    case CSR_MISA:
-    case CSR_MCOUNTINHIBIT: return true; /* fixed */
+    case CSR_MISA: return true; /* fixed */
+    case CSR_MCOUNTINHIBIT:
+        h->mcountinhibit = v & COUNTINHIBIT_IR;
+        hart_update_mode(h);
+        return true;
     case CSR_MEDELEG: h->medeleg = v & MEDELEG_MASK; return true;
     case CSR_MIDELEG: h->mideleg = v & IP_S; return true;
     case CSR_MIE: h->mie = v & (IP_S | IP_M); return true;
@@ -307,7 +327,11 @@ static bool write_m(struct hart *h, unsigned csr, uint64_t v)
         pmp_changed(h);
         return true;
     case CSR_MCYCLE: h->mcycle_offset = v - cycles(); return true;
-    case CSR_MINSTRET: h->minstret_offset = v - cycles(); return true;
+    case CSR_MINSTRET:
+        /* Volume II, Hardware Performance Monitor: a write has precedence over the increment */
+        count_instret(h);
+        h->cpu.instret = v;
+        return true;
     default: return false;
     }
 }

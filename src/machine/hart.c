@@ -61,7 +61,8 @@ void hart_reset(struct hart *h, bool firmware)
     h->medeleg = h->mideleg = h->mie = 0;
     h->mtvec = h->mepc = h->mcause = h->mtval = h->mscratch = h->mcounteren = h->menvcfg = 0;
     h->stvec = h->sepc = h->scause = h->stval = h->sscratch = h->scounteren = h->senvcfg = 0;
-    h->mcycle_offset = h->minstret_offset = 0;
+    h->mcycle_offset = h->mcountinhibit = 0;
+    h->counts_instret = false;
     h->satp = 0;
     memset(h->pmpaddr, 0, sizeof h->pmpaddr);
     memset(h->pmpcfg, 0, sizeof h->pmpcfg);

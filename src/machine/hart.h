@@ -139,7 +139,8 @@ struct hart {
     uint64_t mstatus, medeleg, mideleg, mie;
     uint64_t mtvec, mepc, mcause, mtval, mscratch, mcounteren, mcountinhibit, menvcfg;
     uint64_t stvec, sepc, scause, stval, sscratch, scounteren, senvcfg, satp;
-    uint64_t mcycle_offset, minstret_offset;
+    uint64_t mcycle_offset;
+    bool counts_instret; /* somebody has asked for minstret: it is cpu.instret from then on */
     uint64_t pmpaddr[N_PMP];
     uint8_t pmpcfg[N_PMP];
     bool pmp_used;              /* an entry is set, or locked */
@@ -192,6 +193,13 @@ static inline struct hart *hart_of(struct cpu *cpu)
 static inline unsigned hart_priv(const struct hart *h)
 {
     return h->cpu.mode & MODE_PRIV;
+}
+
+#define COUNTINHIBIT_IR 4u
+
+static inline bool hart_counting(const struct hart *h)
+{
+    return h->counts_instret && !(h->mcountinhibit & COUNTINHIBIT_IR);
 }
 
 extern const struct engine_ops hart_ops;

@@ -60,8 +60,8 @@ void pmp_write_cfg(struct hart *h, unsigned reg, uint64_t value)
         uint8_t cfg = (uint8_t)(value >> 8 * i) & (CFG_L | CFG_A | CFG_RWX);
         if (entry >= N_PMP || is_locked(h, entry))
             continue;
-        if ((cfg & CFG_A) == CFG_NA4) /* finer than the grain */
-            cfg = (uint8_t)((cfg & ~CFG_A) | (h->pmpcfg[entry] & CFG_A));
+        if ((cfg & CFG_A) == CFG_NA4) /* finer than the grain: the region is a whole grain */
+            cfg |= CFG_NAPO;
         if ((cfg & PMP_W) && !(cfg & PMP_R)) /* reserved */
             cfg &= (uint8_t) ~(PMP_W | PMP_R);
         h->pmpcfg[entry] = cfg;

@@ -7,6 +7,8 @@ void hart_update_mode(struct hart *h)
     uint32_t mode = h->cpu.mode & (MODE_PRIV | MODE_FP_SLOW);
     if (!(h->mstatus & MSTATUS_FS))
         mode |= MODE_FS_OFF;
+    if (hart_counting(h))
+        mode |= MODE_COUNT;
     h->cpu.mode = mode;
     h->context_stale = true;
 }

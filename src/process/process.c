@@ -81,11 +81,12 @@ static enum step op_system(struct cpu *cpu, uint32_t insn)
         HOST_CALL(SYS_sched_yield);
         cpu->pc += 4;
         return STEP_NEXT;
-    default:
-        if (user_csr(cpu, insn))
-            return STEP_NEXT;
-        cpu->trap = (struct trap){CAUSE_ILLEGAL, insn};
-        return STEP_TRAP;
+    default: {
+        enum step step = user_csr(cpu, insn);
+        if (step == STEP_TRAP)
+            cpu->trap = (struct trap){CAUSE_ILLEGAL, insn};
+        return step;
+    }
     }
 }
 

@@ -9,7 +9,7 @@ if ! command -v "$cc" >/dev/null; then
     echo "skip - bare-metal programs: $cc is not installed"
     exit 0
 fi
-for name in traps paging code timer harts spin; do
+for name in traps paging code timer harts counters spin; do
     "$cc" -march=rv64gc -mabi=lp64d -mcmodel=medany -O2 -g -Wall -Wno-array-bounds -ffreestanding \
         -fno-builtin -fno-pie -no-pie -fno-stack-protector -nostdlib -static \
         -Wl,-Ttext=0x80200000 -Wl,--build-id=none,--no-warn-rwx-segments -o "$scratch/$name" \
@@ -32,7 +32,16 @@ for how in "" --interpret; do
     run code 1 $how
     run code 2 $how
     run timer 1 $how
+    run counters 1 $how
     run harts 4 $how
+done
+
+"$source_dir/scripts/programs.sh" || exit 1
+for how in "" --interpret; do
+    timeout 60 "$boot" --firmware "$build/programs/machine/registers" --memory 64M $how </dev/null >"$scratch/out" 2>&1
+    status=$?
+    tr -d '\r' <"$scratch/out" | sed -n "s/^\(ok\|not ok\) - /\1 - machine mode $how: /p"
+    equal "machine mode $how: ends well" "0 end" "$status $(tr -d '\r' <"$scratch/out" | tail -n 1)"
 done
 
 for how in "" --interpret; do

@@ -220,10 +220,11 @@ static void emit_branch(struct emit *m, unsigned n)
 {
     const struct ir_insn *i = &m->ir->insn[n];
     uint64_t target = (uint64_t)i->imm;
-    bool backward = target <= guest_pc(m, n);
+    bool backward = target <= guest_pc(m, n), counting = m->ir->mode & MODE_COUNT;
     enum cc cc;
     bool compared = emit_compared(m, n, &cc);
-    if (may_link(m, target) && !(backward && compared)) {
+    /* In MODE_COUNT the branch has been counted: it may not be left undone. */
+    if (may_link(m, target) && !(backward && (compared || counting))) {
         if (backward) /* with a request the branch is left undone */
             check_request(m, guest_pc(m, n));
         branch_link(m, compared ? cc : emit_compare(m, n), target);
