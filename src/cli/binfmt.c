@@ -38,8 +38,10 @@ static int do_register(struct error **err)
         return -1;
     if (access(ENTRY, F_OK) == 0)
         return 0;
-    /* F: the file is opened now, so that it also works in containers and other roots. */
-    AUTO_FREE char *line = xasprintf(":wirt-riscv64:M::%s:%s:%s:F", MAGIC, MASK, emulator);
+    /* F: the file is opened now, so that it also works in containers and other roots. O: the
+     * program is handed over open, so that one that may only be executed runs. C: it has the rights
+     * that its own file gives it (su, sudo, ping). P: its argv[0] is its caller's. */
+    AUTO_FREE char *line = xasprintf(":wirt-riscv64:M::%s:%s:%s:OCFP", MAGIC, MASK, emulator);
     if (write_file_at(AT_FDCWD, BINFMT "/register", line, err) < 0)
         return error_prefix(err,
                             "register with the kernel (as root, with binfmt_misc mounted: mount "
