@@ -131,10 +131,9 @@ struct process {
     uint16_t height, width; /* 0: unset */
     struct user user;
     const char *cwd;
-    const char **args; /* NULL-terminated */
-    const char **env;  /* NULL-terminated, never NULL */
-    bool capabilities_present;
-    struct capabilities capabilities;
+    const char **args;                /* NULL-terminated */
+    const char **env;                 /* NULL-terminated, never NULL */
+    struct capabilities capabilities; /* what is not given is not granted */
     struct rlimit_entry *rlimits;
     size_t rlimits_len;
     bool oom_score_adj_set;

@@ -174,8 +174,11 @@ static int check_sysctl(const struct node *e, const char *key, const struct conf
         "kernel.msgmax",      "kernel.msgmnb",      "kernel.msgmni",      "kernel.sem",
         "kernel.shmall",      "kernel.shmmax",      "kernel.shmmni",      "kernel.shm_rmid_forced",
         "kernel.msg_next_id", "kernel.sem_next_id", "kernel.shm_next_id", "kernel.auto_msgmni"};
-    if (strstr(key, "..") || key[0] == '.' || key[0] == '/')
-        return node_error(e, err, "not a sysctl name");
+    /* Dots and slashes separate, and stand for each other in between (sysctl(8)): with nothing or
+     * a separator alone between two of them the path would lead out of its folder. */
+    for (const char *p = key; *p; p++)
+        if (strchr("./", *p) && (p == key || !p[1] || strchr("./", p[1])))
+            return node_error(e, err, "not a sysctl name");
     bool is_ipc = str_starts(key, "fs.mqueue.");
     for (size_t i = 0; i < sizeof ipc / sizeof *ipc; i++)
         is_ipc |= !strcmp(key, ipc[i]);

@@ -72,7 +72,6 @@ static int read_caps(const struct node *n, struct process *p, struct error **err
     int r = node_object(n, err);
     if (r <= 0)
         return r;
-    p->capabilities_present = true;
     static const char *const keys[] = {"bounding", "effective", "inheritable", "permitted",
                                        "ambient"};
     uint64_t *const sets[] = {&p->capabilities.bounding, &p->capabilities.effective,

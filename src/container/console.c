@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -9,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -36,22 +38,53 @@ static int bind_to_console(int rootfd, int slave, struct error **err)
     AUTO_CLOSE int tree = open_tree(slave, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     if (tree < 0)
         return error_set(err, errno, "/dev/console: open_tree");
-    AUTO_CLOSE int target = root_mkfile(rootfd, "/dev/console", err);
-    if (target < 0)
+    AUTO_CLOSE int dev = root_mkdir(rootfd, "/dev", 0755, err);
+    if (dev < 0)
         return -1;
+    AUTO_CLOSE int made =
+        openat(dev, "console", O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_WRONLY, 0644);
+    if (made < 0 && errno != EEXIST)
+        return error_set(err, errno, "make /dev/console");
+    /* Of a link the image would say where the terminal goes (CVE-2026-88264). */
+    AUTO_CLOSE int target = openat(dev, "console", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    if (target < 0 || fstat(target, &st) < 0)
+        return error_set(err, errno, "open /dev/console");
+    if (S_ISLNK(st.st_mode) || S_ISDIR(st.st_mode))
+        return error_set(err, 0, "/dev/console is a %s in the root file system",
+                         S_ISDIR(st.st_mode) ? "folder" : "symbolic link");
     if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return error_set(err, errno, "bind /dev/console");
     return 0;
 }
 
-int console_open(int rootfd, const struct process *p, int sock, bool bind_console,
-                 struct error **err)
+/* /dev/pts of the root has to be a devpts: another file of that name could be a device that does
+ * something when it is opened, or no terminal at all. Of a devpts only the kernel's own node is
+ * called ptmx. */
+static int open_master(int rootfd, struct error **err)
 {
-    AUTO_CLOSE int master = root_open(rootfd, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
+    AUTO_CLOSE int pts = root_open(rootfd, "/dev/pts", O_PATH | O_DIRECTORY);
+    struct statfs fs;
+    int master = -1;
+    if (pts >= 0 && fstatfs(pts, &fs) == 0) {
+        if (fs.f_type == DEVPTS_SUPER_MAGIC)
+            master = root_open_no_links(pts, "ptmx", O_RDWR | O_NOCTTY);
+        else
+            errno = ENODEV;
+    }
     if (master < 0)
         return error_set(err, errno,
                          "process.terminal: open /dev/pts/ptmx (a devpts mount at "
                          "/dev/pts is needed)");
+    return master;
+}
+
+int console_open(int rootfd, const struct process *p, int sock, bool bind_console,
+                 struct error **err)
+{
+    AUTO_CLOSE int master = open_master(rootfd, err);
+    if (master < 0)
+        return -1;
     int unlocked = 0;
     if (ioctl(master, TIOCSPTLCK, &unlocked) < 0)
         return error_set(err, errno, "process.terminal: unlock");

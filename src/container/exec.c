@@ -24,6 +24,7 @@
 #include "container/json.h"
 #include "container/namespaces.h"
 #include "container/process.h"
+#include "container/procfs.h"
 #include "container/rlimits.h"
 #include "container/seccomp.h"
 #include "container/state.h"
@@ -66,14 +67,25 @@ static void add_env(struct json_object *env, const char *var)
     json_object_array_add(env, json_object_new_string(var));
 }
 
+/* Decimal digits, up to the end or to `stop`: 010 is ten, whatever looks nearly like a number is
+ * none, and 2^32-1 is nobody's id. Answers where it ends, or NULL. */
+static const char *parse_id(const char *s, char stop, uint64_t *id)
+{
+    const char *p = s;
+    for (*id = 0; *p >= '0' && *p <= '9'; p++)
+        if ((*id = 10 * *id + (uint64_t)(*p - '0')) >= UINT32_MAX)
+            return NULL;
+    return p != s && (!*p || *p == stop) ? p : NULL;
+}
+
 static int set_user(struct json_object *process, const char *spec, struct error **err)
 {
-    char *colon = strchr(spec, ':');
-    AUTO_FREE char *uid_text = colon ? strndup(spec, (size_t)(colon - spec)) : xstrdup(spec);
     uint64_t uid, gid = 0;
-    if (parse_u64(uid_text, "--user", &uid, err) < 0 ||
-        (colon && parse_u64(colon + 1, "--user", &gid, err) < 0))
-        return -1;
+    const char *end = parse_id(spec, ':', &uid);
+    if (end && *end)
+        end = parse_id(end + 1, 0, &gid);
+    if (!end)
+        return error_set(err, EINVAL, "--user: '%s' is not UID or UID:GID", spec);
     struct json_object *user = json_object_new_object();
     json_object_object_add(user, "uid", json_object_new_uint64(uid));
     json_object_object_add(user, "gid", json_object_new_uint64(gid));
@@ -94,8 +106,9 @@ static int add_groups(struct json_object *process, const char *const *gids, stru
     }
     for (size_t i = 0; gids[i]; i++) {
         uint64_t gid;
-        if (parse_u64(gids[i], "--additional-gids", &gid, err) < 0)
-            return -1;
+        if (!parse_id(gids[i], 0, &gid))
+            return error_set(err, EINVAL, "--additional-gids: '%s' is not a group's number",
+                             gids[i]);
         json_object_array_add(list, json_object_new_uint64(gid));
     }
     return 0;
@@ -316,14 +329,18 @@ static void become_process(struct entering *e)
 static int step_in(const struct entering *e, struct error **err)
 {
     int flags = namespace_flags(e->config);
+    AUTO_CLOSE int proc = procfs_open(err);
+    if (proc < 0)
+        return -1;
     /* The score while the file is still its owner's to write; it is inherited. */
     if (process_set_oom_score(getpid(), &e->process, err) < 0 || process_hide(err) < 0 ||
-        process_set_labels(&e->process, err) < 0)
+        process_set_labels(&e->process, proc, err) < 0)
         return -1;
     if (flags && setns(e->pidfd, flags) < 0)
         return error_set(err, errno, "join the container's namespaces");
     if (e->rootfd >= 0 && (fchdir(e->rootfd) < 0 || chroot(".") < 0))
         return error_set(err, errno, "enter the container's root");
+    close(STEAL_FD(proc));
     const int keep[] = {e->sock[1], e->listener, e->console_sock};
     return descriptors_leave(e->o->preserve_fds, keep, sizeof keep / sizeof *keep, err);
 }

@@ -19,6 +19,7 @@
 #include "container/mounts.h"
 #include "container/namespaces.h"
 #include "container/process.h"
+#include "container/procfs.h"
 #include "container/root.h"
 #include "container/state.h"
 #include "container/sync.h"
@@ -50,7 +51,7 @@ static void restore_signals(void)
 
 /* In the namespaces, with ids mapped and the control group joined. Answers the pid as the runtime
  * sees it. */
-static int enter_namespaces(const struct init *a, struct error **err)
+static int enter_namespaces(const struct init *a, int proc, struct error **err)
 {
     const struct config *c = a->config;
     bool user = c->ns[NS_USER].present;
@@ -70,7 +71,7 @@ static int enter_namespaces(const struct init *a, struct error **err)
     /* Not before the ids are mapped: an ordinary user could not write to uid_map. */
     if (user && process_hide(err) < 0)
         return -1;
-    if (namespaces_configure(c, err) < 0)
+    if (namespaces_configure(c, proc, err) < 0)
         return -1;
     return pid;
 }
@@ -162,11 +163,12 @@ static int init_steps(const struct init *a, int *out, struct error **err)
 {
     const struct config *c = a->config;
     const struct process *p = &c->process;
-    if (!c->ns[NS_USER].present && process_hide(err) < 0)
+    AUTO_CLOSE int proc = procfs_open(err);
+    if (proc < 0 || (!c->ns[NS_USER].present && process_hide(err) < 0))
         return -1;
     if (a->ns_fds && namespaces_join(a->ns_fds, err) < 0)
         return -1;
-    struct joining joining = {.init = a, .pid = enter_namespaces(a, err)};
+    struct joining joining = {.init = a, .pid = enter_namespaces(a, proc, err)};
     if (joining.pid < 0)
         return -1;
     struct mount_context m = {.config = c,
@@ -177,13 +179,14 @@ static int init_steps(const struct init *a, int *out, struct error **err)
                               .need_cgroup = need_cgroup,
                               .arg = &joining,
                               .userns = c->ns[NS_USER].present || a->rootless};
-    if (process_set_labels(p, err) < 0 || build_root(a, &m, err) < 0)
+    if (process_set_labels(p, proc, err) < 0 || build_root(a, &m, err) < 0)
         return -1;
     int slave = -1;
     if (p->terminal && (slave = console_open(m.rootfd, p, a->console_sock, true, err)) < 0)
         return -1;
     if (mounts_restrict(&m, err) < 0 || mounts_enter_root(&m, a->no_pivot, err) < 0)
         return -1;
+    close(STEAL_FD(proc));
     /* Nothing is looked up in the container before this: see descriptors.h. */
     const int keep[] = {a->sock, a->start, a->listener, slave};
     if (descriptors_leave(a->preserve_fds, keep, sizeof keep / sizeof *keep, err) < 0)

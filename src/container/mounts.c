@@ -15,7 +15,7 @@
 #include "container/root.h"
 
 /* A mount's own flags (not its file system's) as mount_setattr(2) has them. */
-static struct mount_attr attributes(unsigned long set, unsigned long cleared)
+struct mount_attr mount_attributes(unsigned long set, unsigned long cleared)
 {
     static const struct {
         unsigned long flag;
@@ -118,7 +118,7 @@ static int mount_bind(struct mount_context *c, const struct mount_entry *m, int 
     if (target < 0)
         return -1;
     /* The flags are set while the tree is nowhere visible, so that it never appears without. */
-    if (set_attributes(from, false, attributes(m->flags, m->cleared), err) < 0 ||
+    if (set_attributes(from, false, mount_attributes(m->flags, m->cleared), err) < 0 ||
         finish(from, m, err) < 0)
         return -1;
     return attach(from, target, m->source, err);
@@ -136,56 +136,108 @@ static int mount_on(int dirfd, const char *source, const char *type, unsigned lo
     return 0;
 }
 
-/* In a user namespace procfs and sysfs need a pid or network namespace of the same owner; without,
- * the host's instance is what there is. */
-static int bind_instead(const struct config *c, const char *path, int target,
-                        const struct mount_entry *m, struct error **err)
+/* Remembers where procfs and sysfs are, for what is masked in them. tree: its mount. */
+static int remember(struct mount_context *c, const struct mount_entry *m, int tree,
+                    struct error **err)
 {
+    for (size_t i = 0; i < sizeof c->kernel / sizeof *c->kernel; i++) {
+        if (c->kernel[i].destination)
+            continue;
+        c->kernel[i].fd = fcntl(tree, F_DUPFD_CLOEXEC, 0);
+        if (c->kernel[i].fd < 0)
+            return error_set(err, errno, "dup");
+        c->kernel[i].destination = m->destination;
+        return 0;
+    }
+    return 0; /* more of them: those are looked up by path */
+}
+
+/* In a user namespace procfs and sysfs need a pid or network namespace of the same owner; without,
+ * the host's instance is what there is. Answers its tree. */
+static int bind_instead(const struct config *c, const struct mount_entry *m, struct error **err)
+{
+    bool proc = !strcmp(m->type, "proc");
+    const char *path = proc ? "/proc" : "/sys";
     AUTO_CLOSE int tree = mounts_clone(c, AT_FDCWD, path, (unsigned)AT_RECURSIVE);
     if (tree < 0)
         return error_set(err, errno, "%s", path);
-    if (set_attributes(tree, true, attributes(m->flags, 0), err) < 0)
+    /* With /sys come the host's control groups, some of which are the user's who runs us
+     * (CVE-2023-25809): there is nothing to be written for who is root of a user namespace. */
+    struct mount_attr a = mount_attributes(m->flags | (proc ? 0 : MS_RDONLY), 0);
+    if (set_attributes(tree, true, a, err) < 0)
         return -1;
-    return attach(tree, target, path, err);
+    return STEAL_FD(tree);
 }
 
-static int mount_new(struct mount_context *c, const struct mount_entry *m, struct error **err)
+/* The folder where a procfs or sysfs is mounted: a link at /proc would leave masked paths and
+ * /proc/self pointing at a tree of the image's making. */
+static int straight_folder(int rootfd, const struct mount_entry *m, struct error **err)
+{
+    int fd = root_open_no_links(rootfd, m->destination, O_PATH | O_DIRECTORY);
+    if (fd < 0 && errno == ENOENT) {
+        int made = root_mkdir(rootfd, m->destination, 0755, err);
+        if (made < 0)
+            return -1;
+        close(made);
+        fd = root_open_no_links(rootfd, m->destination, O_PATH | O_DIRECTORY);
+    }
+    return fd < 0
+               ? error_set(err, errno, "the mount point of %s must not be a symbolic link", m->type)
+               : fd;
+}
+
+/* One of the kernel's own file systems, set up before it is anywhere to be seen. */
+static int mount_known(struct mount_context *c, const struct mount_entry *m, const char *data,
+                       struct error **err)
 {
     bool kernel_fs = !strcmp(m->type, "proc") || !strcmp(m->type, "sysfs");
-    AUTO_CLOSE int target = root_mkdir(c->rootfd, m->destination, 0755, err);
+    AUTO_CLOSE int target = kernel_fs ? straight_folder(c->rootfd, m, err)
+                                      : root_mkdir(c->rootfd, m->destination, 0755, err);
     if (target < 0)
         return -1;
-    if (kernel_fs) {
-        /* A link at /proc would leave masked paths and /proc/self pointing at a tree of the image's
-         * making. */
-        AUTO_CLOSE int straight =
-            root_open_no_links(c->rootfd, m->destination, O_PATH | O_DIRECTORY);
-        if (straight < 0)
-            return error_set(err, errno, "the mount point of %s must not be a symbolic link",
-                             m->type);
-    }
-    STR_CLEANUP data = {0};
-    str_printf(&data, "%s", m->data);
-    if (c->config->mount_label && *c->config->mount_label && !kernel_fs)
-        str_printf(&data, "%scontext=\"%s\"", data.len ? "," : "", c->config->mount_label);
-    const char *source = m->source ? m->source : m->type;
     struct error *e = NULL;
-    if (mount_on(target, source, m->type, m->flags, data.data, &e) < 0) {
-        if (c->userns && kernel_fs && error_code(e) == EPERM) {
-            error_free(&e);
-            return bind_instead(c->config, m->type[0] == 'p' ? "/proc" : "/sys", target, m, err);
-        }
+    const char *source = m->source ? m->source : m->type;
+    unsigned long late = m->tmpcopyup ? m->flags & MS_RDONLY : 0;
+    AUTO_CLOSE int tree = new_fs(m->type, source, m->flags & ~late, data, &e);
+    if (tree < 0 && c->userns && kernel_fs && error_code(e) == EPERM) {
+        error_free(&e);
+        tree = bind_instead(c->config, m, &e);
+    }
+    if (tree < 0) {
         if (err)
             *err = e;
         else
             error_free(&e);
         return -1;
     }
+    if ((m->tmpcopyup && copy_up(target, tree, err) < 0) ||
+        (late && set_attributes(tree, false, mount_attributes(late, 0), err) < 0) ||
+        finish(tree, m, err) < 0 || attach(tree, target, m->type, err) < 0)
+        return -1;
+    return kernel_fs ? remember(c, m, tree, err) : 0;
+}
+
+static int mount_new(struct mount_context *c, const struct mount_entry *m, struct error **err)
+{
+    STR_CLEANUP data = {0};
+    str_printf(&data, "%s", m->data);
+    if (c->config->mount_label && *c->config->mount_label && strcmp(m->type, "proc") &&
+        strcmp(m->type, "sysfs"))
+        str_printf(&data, "%scontext=\"%s\"", data.len ? "," : "", c->config->mount_label);
+    if (new_fs_known(m->type, m->flags))
+        return mount_known(c, m, data.data, err);
+    AUTO_CLOSE int target = root_mkdir(c->rootfd, m->destination, 0755, err);
+    if (target < 0 ||
+        mount_on(target, m->source ? m->source : m->type, m->type, m->flags, data.data, err) < 0)
+        return -1;
     if (!m->tmpcopyup && !m->propagation_len && !m->rec)
         return 0;
     AUTO_CLOSE int top = root_open(c->rootfd, m->destination, O_PATH | O_DIRECTORY);
-    if (top < 0)
+    struct statx s;
+    if (top < 0 || statx(top, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &s) < 0)
         return error_set(err, errno, "open %s", m->destination);
+    if (!(s.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+        return error_set(err, 0, "%s leads to another place since it was mounted", m->destination);
     if (m->tmpcopyup && copy_up(target, top, err) < 0)
         return -1;
     return finish(top, m, err);
@@ -199,7 +251,7 @@ static int mount_again(struct mount_context *c, const struct mount_entry *m, str
     if (!m->bind) {
         if (mount_on(target, NULL, NULL, MS_REMOUNT | m->flags, m->data, err) < 0)
             return -1;
-    } else if (set_attributes(target, false, attributes(m->flags, m->cleared), err) < 0) {
+    } else if (set_attributes(target, false, mount_attributes(m->flags, m->cleared), err) < 0) {
         return -1;
     }
     return finish(target, m, err);
@@ -220,7 +272,7 @@ static int mount_hierarchy(struct mount_context *c, int top, const struct cgroup
     AUTO_CLOSE int tree = mounts_clone(c->config, AT_FDCWD, path, 0);
     if (tree < 0)
         return error_set(err, errno, "control group %s", h->name);
-    if (set_attributes(tree, false, attributes(flags, 0), err) < 0)
+    if (set_attributes(tree, false, mount_attributes(flags, 0), err) < 0)
         return -1;
     if (attach(tree, dir, h->name, err) < 0)
         return -1;
@@ -249,16 +301,14 @@ static int mount_cgroup(struct mount_context *c, const struct mount_entry *m, st
         AUTO_CLOSE int tree = mounts_clone(c->config, AT_FDCWD, path, 0);
         if (tree < 0)
             return error_set(err, errno, "control group");
-        if (set_attributes(tree, false, attributes(m->flags, 0), err) < 0)
+        if (set_attributes(tree, false, mount_attributes(m->flags, 0), err) < 0)
             return -1;
         return attach(tree, target, "control group", err);
     }
-    if (mount_on(target, "tmpfs", "tmpfs", m->flags & ~(unsigned long)MS_RDONLY, "mode=755", err) <
-        0)
+    AUTO_CLOSE int top =
+        new_fs("tmpfs", "tmpfs", m->flags & ~(unsigned long)MS_RDONLY, "mode=755", err);
+    if (top < 0 || attach(top, target, "tmpfs", err) < 0)
         return -1;
-    AUTO_CLOSE int top = root_open(c->rootfd, m->destination, O_PATH | O_DIRECTORY);
-    if (top < 0)
-        return error_set(err, errno, "open %s", m->destination);
     for (size_t i = 0; i < g->len; i++)
         if (g->h[i].dirfd >= 0 && mount_hierarchy(c, top, &g->h[i], m->flags, err) < 0)
             return -1;
@@ -300,36 +350,36 @@ int mounts_prepare_root(struct mount_context *c, struct error **err)
     return 0;
 }
 
-/* One empty readonly tmpfs serves every masked folder: a clone is cheaper than a new one. The first
- * folder gets the tmpfs itself, because what is mounted nowhere cannot be cloned before Linux 6.15.
- */
-static int empty_tree(struct error **err)
+/* What a masked or readonly path leads to. In procfs and sysfs it is looked up from their own root
+ * on: a folder above could have been renamed since they were mounted. */
+static int open_restricted(struct mount_context *c, const char *path)
 {
-    AUTO_CLOSE int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
-    if (fs < 0)
-        return error_set(err, errno, "fsopen tmpfs");
-    if (fsconfig(fs, FSCONFIG_SET_STRING, "size", "4k", 0) < 0 ||
-        fsconfig(fs, FSCONFIG_SET_STRING, "mode", "555", 0) < 0 ||
-        fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-        return error_set(err, errno, "fsconfig tmpfs");
-    int fd = fsmount(fs, FSMOUNT_CLOEXEC,
-                     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-    if (fd < 0)
-        return error_set(err, errno, "fsmount tmpfs");
-    return fd;
+    for (size_t i = 0; i < sizeof c->kernel / sizeof *c->kernel; i++) {
+        const char *at = c->kernel[i].destination;
+        size_t n = at ? strlen(at) : 0;
+        while (n > 1 && at[n - 1] == '/')
+            n--;
+        if (n > 1 && !strncmp(path, at, n) && path[n] == '/')
+            return root_open(c->kernel[i].fd, path + n, O_PATH);
+    }
+    return root_open(c->rootfd, path, O_PATH);
 }
 
 static int mask(struct mount_context *c, const char *path, int *empty, int devnull,
                 struct error **err)
 {
-    AUTO_CLOSE int target = root_open(c->rootfd, path, O_PATH);
+    AUTO_CLOSE int target = open_restricted(c, path);
     if (target < 0)
         return errno == ENOENT || errno == ENOTDIR ? 0 : error_set(err, errno, "open %s", path);
     struct stat st;
     if (fstat(target, &st) < 0)
         return error_set(err, errno, "stat %s", path);
+    /* One empty readonly tmpfs serves every masked folder: a clone is cheaper than a new one. The
+     * first gets the tmpfs itself, because what is mounted nowhere cannot be cloned before Linux
+     * 6.15. */
     if (S_ISDIR(st.st_mode) && *empty < 0) {
-        *empty = empty_tree(err);
+        *empty = new_fs("tmpfs", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                        "size=4k,mode=555", err);
         return *empty < 0 ? -1 : attach(*empty, target, path, err);
     }
     AUTO_CLOSE int tree =
@@ -344,7 +394,7 @@ static int mask(struct mount_context *c, const char *path, int *empty, int devnu
 
 static int make_readonly(struct mount_context *c, const char *path, struct error **err)
 {
-    AUTO_CLOSE int target = root_open(c->rootfd, path, O_PATH);
+    AUTO_CLOSE int target = open_restricted(c, path);
     if (target < 0)
         return errno == ENOENT || errno == ENOTDIR ? 0 : error_set(err, errno, "open %s", path);
     AUTO_CLOSE int tree =
@@ -380,5 +430,8 @@ int mounts_restrict(struct mount_context *c, struct error **err)
         set_attributes(c->rootfd, false, (struct mount_attr){.attr_set = MOUNT_ATTR_RDONLY}, err) <
             0)
         return error_prefix(err, "root.readonly");
+    for (size_t i = 0; i < sizeof c->kernel / sizeof *c->kernel; i++)
+        if (c->kernel[i].destination)
+            close(c->kernel[i].fd);
     return 0;
 }

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/mount.h>
 
 #include "container/cgroup.h"
 #include "container/config.h"
@@ -16,6 +17,11 @@ struct mount_context {
     const int *idmapped;         /* one descriptor a mount, -1: not idmapped; from idmap_prepare */
     const int *devices; /* a mount of each of linux.devices, from devices_prepare; or NULL */
     int rootfd;         /* set by mounts_prepare_root */
+    /* procfs and sysfs, once they are mounted: where, and the mount's root. */
+    struct {
+        const char *destination;
+        int fd;
+    } kernel[2];
     /* Called before a mount of type cgroup: the control group has to be joined by then. */
     int (*need_cgroup)(void *arg, struct error **err);
     void *arg;
@@ -42,6 +48,15 @@ int mounts_enter_root(struct mount_context *m, bool no_pivot, struct error **err
  * Answers an array of one descriptor a mount (-1: not idmapped), or NULL when none is. */
 int idmap_prepare(const struct config *c, int **fds, struct error **err);
 void idmap_free(const struct config *c, int *fds);
+
+/* mount(2)'s flags of a mount itself (not its file system's) as mount_setattr(2) has them. */
+struct mount_attr mount_attributes(unsigned long set, unsigned long cleared);
+
+/* Whether new_fs makes this type with these MS_* flags; a mount of it, attached nowhere. data: the
+ * file system's options as mount(2) has them. The caller closes. */
+bool new_fs_known(const char *type, unsigned long flags);
+int new_fs(const char *type, const char *source, unsigned long flags, const char *data,
+           struct error **err);
 
 /* Copies the tree below source to the folder target (the option tmpcopyup). */
 int copy_up(int source, int target, struct error **err);

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "container/procfs.h"
 
 int namespaces_open(const struct config *c, int fds[NS_COUNT], struct error **err)
 {
@@ -125,14 +126,14 @@ static int map_by_helper(const char *helper, pid_t pid, const struct id_maps *m,
     return 0;
 }
 
-static int write_map(pid_t pid, const char *file, const char *helper, const struct id_maps *m,
-                     struct error **err)
+static int write_map(int proc, pid_t pid, const char *file, const char *helper,
+                     const struct id_maps *m, struct error **err)
 {
     STR_CLEANUP text = {0};
     map_text(m, &text);
-    AUTO_FREE char *path = xasprintf("/proc/%d/%s", (int)pid, file);
+    AUTO_FREE char *path = xasprintf("%d/%s", (int)pid, file);
     struct error *e = NULL;
-    if (write_file_at(AT_FDCWD, path, text.data ? text.data : "", &e) == 0)
+    if (procfs_write(proc, path, text.data ? text.data : "", &e) == 0)
         return 0;
     if (error_code(e) == EPERM && geteuid() != 0) {
         error_free(&e);
@@ -148,15 +149,18 @@ static int write_map(pid_t pid, const char *file, const char *helper, const stru
 int namespaces_map_ids(pid_t pid, const struct id_maps *uids, const struct id_maps *gids,
                        struct error **err)
 {
-    if (write_map(pid, "uid_map", "newuidmap", uids, err) < 0)
+    AUTO_CLOSE int proc = procfs_open(err);
+    if (proc < 0)
+        return -1;
+    if (write_map(proc, pid, "uid_map", "newuidmap", uids, err) < 0)
         return error_prefix(err, "linux.uidMappings");
     /* Without privilege a single group may be mapped, if the process gives up setgroups(2). */
     if (geteuid() != 0 && gids->len == 1 && gids->list[0].size == 1) {
-        AUTO_FREE char *path = xasprintf("/proc/%d/setgroups", (int)pid);
-        if (write_file_at(AT_FDCWD, path, "deny", err) < 0)
+        AUTO_FREE char *path = xasprintf("%d/setgroups", (int)pid);
+        if (procfs_write(proc, path, "deny", err) < 0)
             return error_prefix(err, "linux.gidMappings");
     }
-    if (write_map(pid, "gid_map", "newgidmap", gids, err) < 0)
+    if (write_map(proc, pid, "gid_map", "newgidmap", gids, err) < 0)
         return error_prefix(err, "linux.gidMappings");
     return 0;
 }
@@ -222,7 +226,7 @@ static int loopback_up(struct error **err)
     return 0;
 }
 
-static int set_time_offsets(const struct config *c, struct error **err)
+static int set_time_offsets(const struct config *c, int proc, struct error **err)
 {
     STR_CLEANUP text = {0};
     if (c->monotonic.present)
@@ -230,29 +234,29 @@ static int set_time_offsets(const struct config *c, struct error **err)
                    c->monotonic.nanosecs);
     if (c->boottime.present)
         str_printf(&text, "boottime %lld %u\n", (long long)c->boottime.secs, c->boottime.nanosecs);
-    if (text.len && write_file_at(AT_FDCWD, "/proc/self/timens_offsets", text.data, err) < 0)
+    if (text.len && procfs_write(proc, "self/timens_offsets", text.data, err) < 0)
         return error_prefix(err, "linux.timeOffsets");
     return 0;
 }
 
-static int set_sysctl(const struct key_value *kv, struct error **err)
+static int set_sysctl(const struct key_value *kv, int proc, struct error **err)
 {
-    AUTO_FREE char *path = xasprintf("/proc/sys/%s", kv->key);
+    AUTO_FREE char *path = xasprintf("sys/%s", kv->key);
     /* net.ipv4.conf.eth0/1.x: as sysctl(8), a slash in the name stands for a dot in the path. */
-    for (char *p = path + strlen("/proc/sys/"); *p; p++)
+    for (char *p = path + strlen("sys/"); *p; p++)
         *p = *p == '.' ? '/' : *p == '/' ? '.' : *p;
-    if (write_file_at(AT_FDCWD, path, kv->value, err) < 0)
+    if (procfs_write(proc, path, kv->value, err) < 0)
         return error_prefix(err, "linux.sysctl.%s", kv->key);
     return 0;
 }
 
-int namespaces_configure(const struct config *c, struct error **err)
+int namespaces_configure(const struct config *c, int proc, struct error **err)
 {
     /* A process's own clock changes when it executes (Linux 6.1), which it is about to. */
     if (namespaces_new(c, NS_TIME)) {
         if (unshare(ns_clone_flag(NS_TIME)) < 0)
             return error_set(err, errno, "linux.namespaces: make time");
-        if (set_time_offsets(c, err) < 0)
+        if (set_time_offsets(c, proc, err) < 0)
             return -1;
     }
     if (c->hostname && *c->hostname && sethostname(c->hostname, strlen(c->hostname)) < 0)
@@ -262,7 +266,7 @@ int namespaces_configure(const struct config *c, struct error **err)
     if (namespaces_new(c, NS_NET) && loopback_up(err) < 0)
         return -1;
     for (size_t i = 0; i < c->sysctl_len; i++)
-        if (set_sysctl(&c->sysctl[i], err) < 0)
+        if (set_sysctl(&c->sysctl[i], proc, err) < 0)
             return -1;
     return 0;
 }

@@ -29,7 +29,8 @@ bool namespaces_rootless(void);
  * not among them. The caller frees. */
 int namespaces_procs(pid_t pid, pid_t **pids, size_t *len, struct error **err);
 
-/* Inside the new namespaces: host name, domain name, loopback up, time offsets, sysctl. */
-int namespaces_configure(const struct config *c, struct error **err);
+/* Inside the new namespaces: host name, domain name, loopback up, time offsets, sysctl. proc: from
+ * procfs_open, before any was joined. */
+int namespaces_configure(const struct config *c, int proc, struct error **err);
 
 #endif

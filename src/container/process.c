@@ -21,6 +21,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "container/caps.h"
+#include "container/procfs.h"
 #include "container/sync.h"
 
 /* struct sched_attr of sched_setattr(2), which glibc does not declare. */
@@ -52,24 +53,22 @@ bool selinux_enabled(void)
     return access("/sys/fs/selinux/enforce", F_OK) == 0;
 }
 
-int process_set_labels(const struct process *p, struct error **err)
+int process_set_labels(const struct process *p, int proc, struct error **err)
 {
     const char *profile = p->apparmor_profile, *label = p->selinux_label;
     if (profile && *profile && strcmp(profile, "unconfined")) {
         if (!apparmor_enabled())
             return error_set(err, 0, "process.apparmorProfile: the host has no AppArmor");
         AUTO_FREE char *text = xasprintf("exec %s", profile);
-        bool own = access("/proc/thread-self/attr/apparmor/exec", F_OK) == 0;
-        if (write_file_at(AT_FDCWD,
-                          own ? "/proc/thread-self/attr/apparmor/exec"
-                              : "/proc/thread-self/attr/exec",
-                          text, err) < 0)
+        bool own = faccessat(proc, "thread-self/attr/apparmor/exec", F_OK, 0) == 0;
+        if (procfs_write(proc, own ? "thread-self/attr/apparmor/exec" : "thread-self/attr/exec",
+                         text, err) < 0)
             return error_prefix(err, "process.apparmorProfile");
     }
     if (label && *label) {
         if (!selinux_enabled())
             return error_set(err, 0, "process.selinuxLabel: the host has no SELinux");
-        if (write_file_at(AT_FDCWD, "/proc/thread-self/attr/exec", label, err) < 0)
+        if (procfs_write(proc, "thread-self/attr/exec", label, err) < 0)
             return error_prefix(err, "process.selinuxLabel");
     }
     return 0;
@@ -246,7 +245,7 @@ static const char **environment(const struct process *p)
 int process_execute(const struct process *p, const char *file, const struct seccomp_filter *f,
                     const struct listener *l, int preserve_fds, int sock, struct error **err)
 {
-    if (p->capabilities_present && caps_drop_bounding(&p->capabilities, err) < 0)
+    if (caps_drop_bounding(&p->capabilities, err) < 0)
         return -1;
     const char **env = environment(p);
     if (give_streams(&p->user, err) < 0)
@@ -270,7 +269,7 @@ int process_execute(const struct process *p, const char *file, const struct secc
         return error_set(err, errno, "keep capabilities");
     if (set_user(&p->user, err) < 0)
         return -1;
-    if (p->capabilities_present && caps_apply(&p->capabilities, err) < 0)
+    if (caps_apply(&p->capabilities, err) < 0)
         return -1;
     if (p->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_set(err, errno, "process.noNewPrivileges");
@@ -286,13 +285,16 @@ int process_set_oom_score(pid_t pid, const struct process *p, struct error **err
 {
     if (!p->oom_score_adj_set)
         return 0;
-    AUTO_FREE char *path = xasprintf("/proc/%d/oom_score_adj", (int)pid);
+    AUTO_CLOSE int proc = procfs_open(err);
+    if (proc < 0)
+        return -1;
+    AUTO_FREE char *path = xasprintf("%d/oom_score_adj", (int)pid);
     AUTO_FREE char *text = xasprintf("%d", p->oom_score_adj);
     AUTO_FREE char *now = NULL;
-    if (write_file_at(AT_FDCWD, path, text, err) == 0)
+    if (procfs_write(proc, path, text, err) == 0)
         return 0;
     /* Nothing to change needs no privilege. */
-    if (read_file_at(AT_FDCWD, path, 64, &now, NULL, NULL) == 0 &&
+    if (read_file_at(proc, path, 64, &now, NULL, NULL) == 0 &&
         strtol(now, NULL, 10) == p->oom_score_adj) {
         error_free(err);
         return 0;

@@ -12,8 +12,8 @@
 int process_hide(struct error **err);
 
 bool selinux_enabled(void);
-/* Before the root is entered, when the host's /proc is there: labels of security modules. */
-int process_set_labels(const struct process *p, struct error **err);
+/* Labels of security modules, for the execution. proc: the host's (procfs_open). */
+int process_set_labels(const struct process *p, int proc, struct error **err);
 /* A session of its own (setsid, a keyring unless keep_keyring), scheduling, ioprio, umask. */
 int process_set_session(const struct process *p, bool keep_keyring, struct error **err);
 /* Goes to process.cwd, inside the root for certain. */

@@ -31,11 +31,15 @@ static int split(char *line, char **field, int max)
     return n;
 }
 
+/* Decimal, as everybody reads these files: 010 is ten. */
 static bool number(const char *s, unsigned *out)
 {
-    uint64_t v;
-    if (!s || *s < '0' || *s > '9' || parse_u64(s, "id", &v, NULL) < 0 || v >= UINT32_MAX)
+    uint64_t v = 0;
+    if (!s || !*s)
         return false;
+    for (; *s; s++)
+        if (*s < '0' || *s > '9' || (v = 10 * v + (uint64_t)(*s - '0')) >= UINT32_MAX)
+            return false;
     *out = (unsigned)v;
     return true;
 }
