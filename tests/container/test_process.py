@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
 """The process of a container: what it is told, what it may, and what comes back."""
-import hashlib
 import json
 import os
 import resource
 import socket
 import subprocess
 import threading
-import time
 
-from bundle import OCI, ROOT, Bundle, Skip, check, contains, equal, is_dynamic, main, need_rights
+from bundle import Bundle, Skip, check, contains, equal, main, need_rights
 
 need_rights("container/process")
 
@@ -307,37 +305,6 @@ def test_oom_score():
     b = Bundle(["/bin/cat", "/proc/self/oom_score_adj"])
     b.process["oomScoreAdj"] = 321
     equal(b.output(), "321\n")
-
-
-def test_own_file_is_safe():
-    """the runtime's own file cannot be written to through /proc/PID/exe (CVE-2019-5736)"""
-    def content():
-        with open(OCI, "rb") as f:
-            return hashlib.sha256(f.read()).digest()
-
-    if is_dynamic(OCI):
-        raise Skip("wirt-oci is linked dynamically here: it cannot be executed in the container")
-    before = content()
-    b = Bundle(shell="""while [ -z "$pid" ]; do sleep 0.1
-        for p in /proc/[0-9]*; do grep -q "updat[e]" $p/cmdline && pid=$p; done; done 2>/dev/null
-        exec 9<$pid/exe && echo found
-        while [ -e $pid ]; do sleep 0.1; done
-        sleep 1 # nobody runs the file any more: it is not busy
-        echo x >>/proc/self/fd/9 && echo written""")
-    b.create()
-    b.start()
-    # The runtime's file, executed inside by way of /proc/self/exe and held running by its input.
-    held = subprocess.Popen([OCI, "--root", ROOT, "exec", b.id, "/proc/self/exe", "update",
-                             "--resources", "-", "x"], stdin=subprocess.PIPE,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 10
-    while "found" not in b.printed() and time.monotonic() < end:
-        time.sleep(0.05)
-    held.communicate(timeout=20)
-    b.wait_status("stopped")
-    contains(b.printed(), "found")
-    contains(b.printed(), "Read-only file system")
-    equal(content(), before)
 
 
 def test_streams_belong_to_user():
