@@ -253,7 +253,7 @@ static void forwarded_port(void **state)
     /* The guest answers to where it came from, though the host is closed to it otherwise. */
     uint8_t frame[512], source[6];
     char buf[16];
-    memcpy(source, p + 28, 4);
+    memcpy(source, p + 26, 4);
     memcpy(source + 4, p + 34, 2);
     uint32_t from;
     memcpy(&from, source, 4);
