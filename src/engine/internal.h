@@ -32,7 +32,8 @@ enum host_feature {
 struct engine {
     struct engine_config config;
     unsigned
-        host; /* enum host_feature: what emitted code uses; detected, tests set it themselves */
+        host;     /* enum host_feature: what emitted code uses; detected, tests set it themselves */
+    bool checked; /* the emitter looks after itself at each instruction: for tests */
     bool flushing;
     bool parallel;        /* others may use guest memory while a cpu runs: atomics must be atomic */
     pthread_mutex_t lock; /* guards all below; never held while an engine_ops function runs */

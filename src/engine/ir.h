@@ -76,7 +76,7 @@ enum ir_op {
     /* Memory. Address is a + imm. May trap. */
     IR_LOAD,   /* size 1, 2, 4, 8; flag IR_SIGNED */
     IR_STORE,  /* b */
-    IR_LOADF,  /* class F: size 2, 4 (NaN-boxed) or 8 */
+    IR_LOADF,  /* class F: size 4 (NaN-boxed) or 8 */
     IR_STOREF, /* b class F: the low `size` bytes */
     IR_LR,  /* sign-extended; sets the reservation. imm is 0 for this and all below; size 4 or 8 */
     IR_SC,  /* b; 0 on success, 1 on failure */

@@ -147,8 +147,12 @@ enum emitted emit_block(struct engine *e, const struct ir_block *ir)
     static const uint8_t nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
     memcpy(take(&m->a, sizeof nop5), nop5, sizeof nop5);
     find_hints(m);
-    for (unsigned n = 0; n < ir->n && !m->a.full && !m->cut; n++)
+    for (unsigned n = 0; n < ir->n && !m->a.full && !m->cut; n++) {
+        uint32_t first_cold = m->n_cold;
         emit_insn(m, n);
+        if (e->checked)
+            emit_check(m, first_cold);
+    }
     if (!m->cut)
         finish(m);
     if (!m->cut && !m->a.full)

@@ -133,6 +133,10 @@ void load_argument(struct emit *m, enum reg r, unsigned v);
 uint32_t live_temps(const struct emit *m); /* mask as in cold.live; less what the instruction itself
                                               needs no more */
 
+/* check.c: aborts when what alloc.c knows is not consistent after the instruction at pc_index,
+ * whose cold pieces begin with number first_cold. */
+void emit_check(const struct emit *m, uint32_t first_cold);
+
 /* emit_int.c, emit_bits.c, emit_mem.c, emit_float.c, emit_control.c */
 void emit_integer(struct emit *m, unsigned i);
 void emit_bits(struct emit *m, unsigned i);
