@@ -3,7 +3,7 @@ BUILD ?= build
 export WIRT_BUILD := $(abspath $(BUILD))
 PREFIX ?= /usr/local
 
-.PHONY: all help run check bench asan fuzz install deps guest format clean
+.PHONY: all help run check bench asan tsan fuzz install deps guest format clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -11,7 +11,8 @@ all: $(BUILD)/build.ninja
 help:
 	@echo 'make run      install what is needed, build, and show one program behind each of the three walls'
 	@echo 'make check    all tests            make bench    speed against qemu, crun and native code'
-	@echo 'make asan     tests with sanitizers   make fuzz  the fuzzers, some seconds each'
+	@echo 'make asan     with sanitizers of memory   make tsan  of threads'
+	@echo 'make fuzz     the fuzzers, some seconds each: make fuzz SECONDS=600'
 	@echo 'make install  into PREFIX=$(PREFIX)   make guest   kernel, initramfs, disk, root file systems'
 	@echo 'make deps     the packages only    make format   clang-format    make clean'
 
@@ -34,9 +35,13 @@ asan: guest
 	scripts/deps.sh build test
 	scripts/asan.sh
 
+tsan: guest
+	scripts/deps.sh build test
+	scripts/tsan.sh
+
 fuzz:
 	scripts/deps.sh build test
-	scripts/fuzz.sh
+	scripts/fuzz.sh $(SECONDS)
 
 install: all
 	meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
@@ -57,4 +62,4 @@ format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
 clean:
-	rm -rf $(BUILD) build-asan build-fuzz
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz

@@ -3,22 +3,15 @@
 
 #include "engine/engine.h"
 #include "engine/fp.h"
+#include "engine/guest_access.h"
 #include "engine/interp.h"
 #include "engine/ir.h"
-
-/* Guest memory that is the host's, unaligned and may-alias. */
-static uint64_t host_load(uint64_t va, unsigned size)
-{
-    uint64_t value = 0;
-    memcpy(&value, (const void *)(uintptr_t)va, size);
-    return value;
-}
 
 static bool load(struct cpu *cpu, uint64_t va, unsigned size, uint64_t *value)
 {
     if (cpu->tlb)
         return cpu->ops->load(cpu, va, size, value);
-    *value = host_load(va, size);
+    *value = guest_load((const void *)(uintptr_t)va, size);
     return true;
 }
 
@@ -26,7 +19,7 @@ static bool store(struct cpu *cpu, uint64_t va, unsigned size, uint64_t value)
 {
     if (cpu->tlb)
         return cpu->ops->store(cpu, va, size, value);
-    memcpy((void *)(uintptr_t)va, &value, size);
+    guest_store((void *)(uintptr_t)va, size, value);
     return true;
 }
 

@@ -189,7 +189,7 @@ void hart_fence_i(struct cpu *cpu)
 {
     struct hart *h = hart_of(cpu);
     struct machine *m = h->m;
-    h->stats.fence_i++;
+    hart_count(&h->stats.fence_i);
     unsigned n;
     AUTO_FREE struct code_change *changes = slat_take_changes(m->slat, &n);
     for (unsigned i = 0; i < n; i++) {

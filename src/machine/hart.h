@@ -128,6 +128,12 @@ struct hart_stats {
     uint64_t tlb_fills, walks, mmio;
 };
 
+/* Only the hart's own thread counts; others read meanwhile, and may see a count a moment later. */
+static inline void hart_count(uint64_t *counter)
+{
+    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
 struct machine;
 
 struct hart {

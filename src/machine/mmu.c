@@ -1,8 +1,7 @@
 /* The first level of address translation: the guest's page tables (Sv39, Sv48, Sv57), and the slow
  * paths of fetch, load, store and atomics, which fill the TLB.
  * Rules: Volume II, chapter Supervisor-Level ISA, virtual address translation process. */
-#include <string.h>
-
+#include "engine/guest_access.h"
 #include "engine/tlb.h"
 #include "machine/board.h"
 
@@ -78,7 +77,7 @@ static bool walk(struct hart *h, const struct context *c, uint64_t va, enum acce
     int64_t sign = (int64_t)va >> top;
     if (sign != 0 && sign != -1)
         return fail(h, access, va, true);
-    h->stats.walks++;
+    hart_count(&h->stats.walks);
 again:;
     uint64_t table = SATP_PPN(c->satp) << 12;
     bool global = false; /* an entry above makes all below it global */
@@ -158,38 +157,11 @@ static uint8_t *host_address(struct hart *h, uint64_t va, enum access access, ui
     if (!page)
         return NULL;
     if (access != ACCESS_STORE || !is_watched(h->m, *pa)) {
-        h->stats.tlb_fills++;
+        hart_count(&h->stats.tlb_fills);
         tlb_fill(table, va, page);
         context_note_fill(c, va, at.shift, at.global);
     }
     return page + (va & (PAGE_SIZE - 1));
-}
-
-/* A guest's accesses may be misaligned, and race with those of its other harts. An aligned one is
- * one access of the host too. */
-#define GUEST_ACCESS __attribute__((no_sanitize("thread", "alignment")))
-
-GUEST_ACCESS static uint64_t guest_load(const void *p, unsigned size)
-{
-    uint64_t value = 0;
-    switch (size) {
-    case 1: return *(const volatile uint8_t *)p;
-    case 2: return *(const volatile uint16_t *)p;
-    case 4: return *(const volatile uint32_t *)p;
-    case 8: return *(const volatile uint64_t *)p;
-    default: memcpy(&value, p, size); return value;
-    }
-}
-
-GUEST_ACCESS static void guest_store(void *p, unsigned size, uint64_t value)
-{
-    switch (size) {
-    case 1: *(volatile uint8_t *)p = (uint8_t)value; break;
-    case 2: *(volatile uint16_t *)p = (uint16_t)value; break;
-    case 4: *(volatile uint32_t *)p = (uint32_t)value; break;
-    case 8: *(volatile uint64_t *)p = value; break;
-    default: memcpy(p, &value, size);
-    }
 }
 
 static bool load_within(struct hart *h, uint64_t va, unsigned size, uint64_t *value)
@@ -203,7 +175,7 @@ static bool load_within(struct hart *h, uint64_t va, unsigned size, uint64_t *va
         *value = guest_load(p, size);
         return true;
     }
-    h->stats.mmio++;
+    hart_count(&h->stats.mmio);
     return bus_read(h->m->bus, pa, size, value) || fail(h, ACCESS_LOAD, va, false);
 }
 
@@ -223,8 +195,10 @@ bool mmu_load(struct cpu *cpu, uint64_t va, unsigned size, uint64_t *value)
         return false;
     if (!p || !q)
         return fail(h, ACCESS_LOAD, va, false);
-    memcpy(&low, p, first);
-    memcpy(&high, q, size - first);
+    for (unsigned i = 0; i < first; i++)
+        low |= guest_load(p + i, 1) << 8 * i;
+    for (unsigned i = 0; i < size - first; i++)
+        high |= guest_load(q + i, 1) << 8 * i;
     *value = low | high << 8 * first;
     return true;
 }
@@ -260,7 +234,7 @@ static bool store_within(struct hart *h, uint64_t va, unsigned size, uint64_t va
         }
         return true;
     }
-    h->stats.mmio++;
+    hart_count(&h->stats.mmio);
     return bus_write(h->m->bus, pa, size, value) || fail(h, ACCESS_STORE, va, false);
 }
 
@@ -281,9 +255,8 @@ bool mmu_store(struct cpu *cpu, uint64_t va, unsigned size, uint64_t value)
         return false;
     if (!p || !q)
         return fail(h, ACCESS_STORE, va, false);
-    memcpy(p, &value, first);
-    value >>= 8 * first;
-    memcpy(q, &value, size - first);
+    for (unsigned i = 0; i < size; i++, value >>= 8)
+        guest_store(i < first ? p + i : q + (i - first), 1, value & 0xff);
     return true;
 }
 

@@ -274,7 +274,7 @@ void sbi_call(struct hart *h)
     const uint64_t *arg = x + 10; /* a0 .. */
     uint64_t extension = x[17], function = x[16];
     struct sbiret ret = {SBI_NOT_SUPPORTED, 0};
-    h->stats.sbi++;
+    hart_count(&h->stats.sbi);
     h->cpu.pc += 4;
     if (extension <= SBI_LEGACY_SHUTDOWN) {
         x[10] = (uint64_t)legacy_call(h, extension, arg);

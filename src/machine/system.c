@@ -31,7 +31,7 @@ static enum step csr_insn(struct hart *h, uint32_t insn)
     uint64_t operand = f3 & CSR_IMM ? rs1 : h->cpu.x[rs1];
     bool writes = op == CSRRW || rs1, reads = op != CSRRW || rd;
     bool read_only = csr >> 10 == 3;
-    h->stats.csr++;
+    hart_count(&h->stats.csr);
     if (!op || hart_priv(h) < (csr >> 8 & 3) || (writes && read_only))
         return illegal(h, insn);
     uint64_t old = 0;
@@ -67,7 +67,7 @@ static enum step sfence_vma(struct hart *h, uint32_t insn)
         f.start = h->cpu.x[rs1] & ~(uint64_t)(PAGE_SIZE - 1);
         f.len = PAGE_SIZE;
     }
-    h->stats.sfence++;
+    hart_count(&h->stats.sfence);
     hart_sfence(h, &f);
     h->cpu.pc += 4;
     return STEP_EXIT;
@@ -78,7 +78,7 @@ static enum step wfi(struct hart *h, uint32_t insn)
     unsigned priv = hart_priv(h);
     if (priv == PRIV_U || (priv == PRIV_S && h->mstatus & MSTATUS_TW))
         return illegal(h, insn);
-    h->stats.wfi++;
+    hart_count(&h->stats.wfi);
     h->wfi = true;
     h->cpu.pc += 4;
     return STEP_EXIT;
@@ -88,7 +88,7 @@ static enum step wfi(struct hart *h, uint32_t insn)
  * may well need the host CPU that this thread is on. */
 static enum step wait_on_reservation(struct hart *h)
 {
-    h->stats.wrs++;
+    hart_count(&h->stats.wrs);
     if (h->m->n_harts > 1)
         sched_yield();
     h->cpu.pc += 4;

@@ -60,9 +60,9 @@ void hart_trap(struct hart *h, uint64_t cause, uint64_t tval)
     uint64_t code = cause & 63;
     uint64_t delegated = cause & CAUSE_INTERRUPT ? h->mideleg : h->medeleg;
     if (cause & CAUSE_INTERRUPT)
-        h->stats.interrupts[code & 15]++;
+        hart_count(&h->stats.interrupts[code & 15]);
     else
-        h->stats.traps[code & 15]++;
+        hart_count(&h->stats.traps[code & 15]);
     if (hart_priv(h) != PRIV_M && delegated >> code & 1)
         trap_to_s(h, cause, tval);
     else
@@ -114,7 +114,7 @@ enum step hart_mret(struct hart *h)
     if (to != PRIV_M)
         h->mstatus &= ~MSTATUS_MPRV;
     h->cpu.pc = h->mepc;
-    h->stats.xret++;
+    hart_count(&h->stats.xret);
     hart_set_priv(h, to);
     return STEP_EXIT;
 }
@@ -126,7 +126,7 @@ enum step hart_sret(struct hart *h)
     if (s & MSTATUS_SPIE)
         h->mstatus |= MSTATUS_SIE;
     h->cpu.pc = h->sepc;
-    h->stats.xret++;
+    hart_count(&h->stats.xret);
     hart_set_priv(h, s & MSTATUS_SPP ? PRIV_S : PRIV_U);
     return STEP_EXIT;
 }

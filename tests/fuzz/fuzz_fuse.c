@@ -1,6 +1,7 @@
-/* A shared folder whose guest sends any requests: nothing outside the folder may be reached, and
- * replies stay within the room given. Numbers that the server gave are used again, names come from
- * a list of tempting ones. */
+/* A shared folder, or a single shared file, whose guest sends any requests: nothing outside may be
+ * reached, and replies stay within the room given. Numbers that the server gave are used again,
+ * names come from a list of tempting ones. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -14,6 +15,7 @@
 
 #include "fuzz.h"
 #include "machine/devices/fuse.h"
+#include "machine/machine.h"
 
 #define ROOM      4096u
 #define MAX_KNOWN 16
@@ -86,8 +88,23 @@ static void check_secret(void)
     close(fd);
 }
 
-static const char *const names[] = {"a", "b", "dir", "link",      "up",          "new",    "..",
-                                    ".", "",  "a/b", "../secret", "/etc/passwd", "user.x", "a\n\t"};
+/* Of a single file's folder, the others are as they were. */
+static void check_others(void)
+{
+    unsigned n = 0;
+    DIR *d = opendir(folder);
+    check(d != NULL, folder);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    check(n == 5, "a, dir and link are all there is"); /* and . and .. */
+    check(faccessat(AT_FDCWD, folder, W_OK, 0) == 0, "the folder's mode");
+}
+
+static const char *const names[] = {
+    "a",         "b",           "dir",    "link",  "up",
+    "new",       "..",          ".",      "",      "a/b",
+    "../secret", "/etc/passwd", "user.x", "a\n\t", MACHINE_SHARE_FILE};
 #define N_NAMES (sizeof names / sizeof *names)
 
 struct known {
@@ -180,8 +197,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, size < 2048 ? size : 2048};
     prepare();
-    bool readonly = take(&in, 1) & 1;
-    struct fuse_server *s = fuse_server_new(folder, readonly, 18, NULL);
+    uint64_t how = take(&in, 1);
+    bool readonly = how & 1, single = how & 2;
+    char file[80];
+    snprintf(file, sizeof file, "%s/a", folder);
+    struct fuse_server *s = fuse_server_new(single ? file : folder, readonly, 18, NULL);
     struct known known = {{FUSE_ROOT_ID}, 1};
     check(s != NULL, "a server");
     start(s);
@@ -189,5 +209,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         request(s, &in, &known);
     fuse_server_free(s);
     check_secret();
+    if (single)
+        check_others();
     return 0;
 }

@@ -1,7 +1,10 @@
-/* An arbitrary text as config.json of an OCI bundle: read and checked, never carried out. */
+/* An arbitrary text as config.json of an OCI bundle: read and checked, its system call filter
+ * compiled; never carried out. */
 #include <json-c/json.h>
+#include <stdlib.h>
 
 #include "container/config.h"
+#include "container/seccomp.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -12,6 +15,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!doc)
         return 0;
     ERROR_CLEANUP err = NULL;
-    config_free(config_new(doc, "/bundle", &err));
+    struct config *c = config_new(doc, "/bundle", &err);
+    struct seccomp_filter filter = {0};
+    if (!c && !err)
+        abort();
+    if (c && seccomp_prepare(c, NULL, &filter, &err) < 0 && !err)
+        abort();
+    seccomp_free(&filter);
+    config_free(c);
     return 0;
 }

@@ -8,7 +8,14 @@
 #define SLOTS     32u
 
 /* Virtio's numbers of devices. */
-enum { NET = 1, BLOCK = 2, CONSOLE = 3, ENTROPY = 4, BALLOON = 5, SHARE = 26 };
+enum {
+    NET = 1,
+    BLOCK = 2,
+    CONSOLE = 3,
+    ENTROPY = 4,
+    BALLOON = 5,
+    SHARE = 26
+};
 
 /* The common configuration's registers, and where the other structures are. */
 enum {
@@ -64,7 +71,7 @@ static void fill_block(struct context *c, uint64_t at)
     write_at(at, types[below(c, sizeof types)], 2);
     write_at(at + 4, below(c, 16) ? 0 : odd_value(c), 2);
     write_at(at + 8, below(c, 3) ? below(c, 9000) : odd_value(c), 3); /* the sector */
-    if (below(c, 4) == 0) { /* a range to discard */
+    if (below(c, 4) == 0) {                                           /* a range to discard */
         write_at(at + 16, below(c, 2) ? below(c, 9000) : odd_value(c), 3);
         write_at(at + 24, odd_value(c), 2);
         write_at(at + 28, below(c, 4), 2);
@@ -142,8 +149,8 @@ static void fill_descriptors(struct context *c, unsigned id, const struct ring *
 {
     for (unsigned i = 0; i < r->size; i++) {
         uint64_t at = below(c, 8) ? r->buffers + below(c, 0x20000) : odd_address(c);
-        uint32_t len = (uint32_t)(below(c, 6) == 0 ? odd_value(c)
-                                                   : below(c, below(c, 4) ? 4096 : 160));
+        uint32_t len =
+            (uint32_t)(below(c, 6) == 0 ? odd_value(c) : below(c, below(c, 4) ? 4096 : 160));
         uint64_t flags = below(c, 3) ? below(c, 4) : below(c, 40) ? below(c, 8) : rnd(c);
         if (below(c, 3) == 0 || i + 1 == r->size)
             flags &= ~1ul;
@@ -242,15 +249,12 @@ void mmio_step(struct context *c)
 {
     static const struct {
         uint64_t at, len;
-    } regions[] = {{0x101000, 0x1000},
-                   {0x2000000, 0x10000},   /* CLINT */
-                   {0xc000000, 0x600000},  /* PLIC */
-                   {0x10000000, 0x100},    /* the serial port */
-                   {0x30000000, 0x100000}, /* configuration space */
-                   {0x40000000, 0x200000}, /* where devices are mapped */
-                   {0, RAM_BASE},
-                   {RAM_END, 1ul << 32},
-                   {1ul << 34, 1ul << 34}};
+    } regions[] = {{0x101000, 0x1000},     {0x2000000, 0x10000}, /* CLINT */
+                   {0xc000000, 0x600000},                        /* PLIC */
+                   {0x10000000, 0x100},                          /* the serial port */
+                   {0x30000000, 0x100000},                       /* configuration space */
+                   {0x40000000, 0x200000},                       /* where devices are mapped */
+                   {0, RAM_BASE},          {RAM_END, 1ul << 32}, {1ul << 34, 1ul << 34}};
     unsigned r = (unsigned)below(c, sizeof regions / sizeof *regions);
     uint64_t a = regions[r].at + below(c, regions[r].len);
     if (below(c, 4))

@@ -1,6 +1,6 @@
-/* The hostile guest: each hart does random steps until somebody stops the machine. The seed comes by
- * the kernel's command line (seed=NUMBER), or from the clock; every second hart 0 writes how many
- * steps were done. */
+/* The hostile guest: each hart does random steps until somebody stops the machine. The seed comes
+ * by the kernel's command line (seed=NUMBER), or from the clock; every second hart 0 writes how
+ * many steps were done. */
 #include "hostile.h"
 
 bool machine_mode;

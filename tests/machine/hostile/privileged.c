@@ -46,8 +46,8 @@ void sbi_step(struct context *c)
                                           0x54494d45, 0x504d55, 0x535441, 0x53525354};
     uint64_t e = extensions[below(c, sizeof extensions / sizeof *extensions)];
     uint64_t f = below(c, 16) ? below(c, 8) : odd_value(c);
-    uint64_t arg[5] = {below(c, 2) ? below(c, 16) : odd_value(c),
-                       below(c, 2) ? 0 : odd_value(c), odd_address(c), odd_value(c), odd_value(c)};
+    uint64_t arg[5] = {below(c, 2) ? below(c, 16) : odd_value(c), below(c, 2) ? 0 : odd_value(c),
+                       odd_address(c), odd_value(c), odd_value(c)};
     if (e == 0x53525354 && f == 0) /* it is not to end by itself */
         arg[0] |= 0x100;
     if (e == 0x48534d && (f == 1 || f == 3)) /* nor to sleep for good */
@@ -66,7 +66,7 @@ void sbi_step(struct context *c)
 /* A word for each hart to build code in, and what ends it. */
 static uint32_t code[MAX_HARTS][16] __attribute__((aligned(64)));
 
-#define RET      0x00008067u
+#define RET       0x00008067u
 #define CSR_OF(n) ((uint32_t)(n) << 20)
 
 void csr_step(struct context *c)
@@ -76,8 +76,8 @@ void csr_step(struct context *c)
                                      0x304, 0x306, 0x30a, 0x320, 0x323, 0x341, 0x342, 0x343, 0x344,
                                      0x3a0, 0x3b0, 0x5a8, 0x600, 0x680, 0x747, 0xb00, 0xb02, 0xb03,
                                      0xc00, 0xc01, 0xc02, 0xc03, 0xda0, 0xf11, 0xf14, 0x7a0, 0x7a5};
-    uint32_t n = (uint32_t)(below(c, 4) ? known[below(c, sizeof known / sizeof *known)]
-                                        : below(c, 4096));
+    uint32_t n =
+        (uint32_t)(below(c, 4) ? known[below(c, sizeof known / sizeof *known)] : below(c, 4096));
     uint32_t op = 1 + (uint32_t)below(c, 7);
     /* The handler's own, and in S mode the page table under our feet. */
     if (op == 4 || n == 0x340 || n == 0x140 || (n == 0x180 && !machine_mode))
