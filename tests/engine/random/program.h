@@ -1,0 +1,95 @@
+/* Random programs for the engine, and the small world that they run in: pages of code and data with
+ * permissions, and what happens to them at system calls.
+ *
+ * A program is a list of items, each a few instructions that belong together, so that one that
+ * shows a difference can be made shorter; branches name items. Everything comes from the seed. */
+#ifndef WIRT_TESTS_PROGRAM_H
+#define WIRT_TESTS_PROGRAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define ARENA       UINT64_C(0x20000000) /* guest address of page 0 */
+#define PAGE        4096u
+#define PAGES       16u
+#define FRAMES      20u /* page n begins as frame n; the rest is for remapping */
+#define CODE_FIRST  1u  /* pages 1 to 5 may hold code, 6 is a hole */
+#define CODE_END    6u
+#define DATA_FIRST  7u
+#define DATA_END    15u
+#define ITEM_INSNS  7u
+#define MAX_ITEMS   400u
+#define MAX_EVENTS  8u
+#define PERM_R      1u
+#define PERM_W      2u
+#define PERM_X      4u
+#define MAX_RECORDS 48u
+
+struct page {
+    uint8_t frame, perm; /* perm 0: not mapped */
+};
+
+struct item {
+    uint32_t insn[ITEM_INSNS];
+    uint8_t n;
+    int8_t fix; /* the instruction whose target is item `target`, or -1. A jalr or a store takes its
+                   address from the auipc before it. */
+    uint16_t target;
+    bool dropped; /* by shrinking; a branch to it goes to the next one that is there */
+};
+
+enum event_kind {
+    EVENT_NONE,
+    EVENT_MAP,   /* page becomes frame with perm; perm 0: is unmapped */
+    EVENT_WRITE, /* value is written at offset of page, and translations of it are given up */
+    EVENT_FRM,   /* frm becomes value, fflags value >> 8 */
+    EVENT_FLUSH, /* all translations are given up */
+    EVENT_MODE,  /* enum cpu_mode becomes value */
+};
+
+struct event {
+    uint8_t kind, page, frame, perm;
+    uint32_t offset, value;
+};
+
+struct program {
+    uint64_t seed;
+    struct item items[MAX_ITEMS]; /* the last one is an ebreak, which ends the program */
+    uint32_t n_items;
+    struct page pages[PAGES];
+    struct event events[MAX_EVENTS]; /* the n-th ecall makes the n-th happen */
+    uint64_t x[32], f[32];
+    uint16_t x_item[32]; /* x begins as the address of this item, less 1; 0: as x says */
+    uint32_t mode;
+    uint8_t frm;
+    /* layout() */
+    uint64_t start;
+    uint64_t at[MAX_ITEMS + 1]; /* address of each item, and of the end */
+    uint32_t size;
+    uint8_t code[PAGE * (CODE_END - CODE_FIRST)];
+};
+
+/* Random numbers: the same for a seed on every machine. */
+struct random {
+    uint64_t state;
+};
+
+struct random random_from(uint64_t seed);
+uint32_t random32(struct random *r);
+uint32_t below(struct random *r, uint32_t n); /* 0 .. n - 1 */
+bool chance(struct random *r, unsigned percent);
+
+/* The program of a seed. alone: for several at a time that share code: no event, and nothing that
+ * writes code. */
+void generate(struct program *p, uint64_t seed, bool alone);
+
+/* Gives every item its address and fills in targets. */
+void layout(struct program *p);
+
+/* What the frames hold at first, the same for all programs: FRAMES * PAGE bytes. */
+void fill_frames(uint8_t *frames);
+
+void print_program(FILE *f, const struct program *p);
+
+#endif

@@ -1,0 +1,280 @@
+#include "trial.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "isa/isa.h"
+
+#define NO_HISTORY UINT64_MAX
+
+const struct tier tiers[] = {
+    {"paged", false, false, false, HOST_ALL},
+    {"flat", true, false, false, HOST_ALL},
+    {"paged-sse", false, false, false, 0},
+    {"flat-sse", true, false, false, 0},
+    {"paged-parallel", false, false, true, HOST_ALL},
+    {"flat-parallel", true, false, true, HOST_ALL},
+    {"paged-avx", false, false, false, HOST_AVX | HOST_POPCNT},
+    {"flat-bmi", true, false, true, HOST_BMI1 | HOST_BMI2 | HOST_LZCNT | HOST_FMA},
+    {"paged-interpret", false, true, false, HOST_ALL},
+    {"flat-interpret", true, true, false, HOST_ALL},
+};
+const unsigned n_tiers = sizeof tiers / sizeof tiers[0];
+
+bool scheduled(uint64_t seed, unsigned tier)
+{
+    return tier < 2 || tier == 2 + seed % (n_tiers - 2);
+}
+
+enum verdict try_program(struct hart *reference, struct hart **harts, uint32_t mask,
+                         const struct program *p, unsigned *which, char *why, size_t size)
+{
+    hart_run(reference, p);
+    if (reference->racy || reference->stuck)
+        return DROPPED;
+    for (unsigned t = 0; t < n_tiers; t++) {
+        if (!(mask >> t & 1))
+            continue;
+        *which = t;
+        hart_run(harts[t], p);
+        if (differs(reference, harts[t], why, size))
+            return DIFFERS;
+    }
+    return SAME;
+}
+
+/* What a trial's process says. */
+struct answer {
+    enum verdict verdict;
+    char why[200];
+};
+
+static void trial_process(struct world *w, uint64_t history, const struct program *p, unsigned tier,
+                          struct answer *a)
+{
+    struct rlimit cpu = {20, 20};
+    setrlimit(RLIMIT_CPU, &cpu);
+    start_signals();
+    struct hart *reference = hart_new(w, NULL), *harts[16] = {NULL};
+    harts[tier] = hart_new(w, &tiers[tier]);
+    unsigned which;
+    struct program *earlier = malloc(sizeof *earlier);
+    for (uint64_t s = history; earlier && s < p->seed; s++) {
+        if (!scheduled(s, tier))
+            continue;
+        generate(earlier, s, false);
+        try_program(reference, harts, 1u << tier, earlier, &which, a->why, sizeof a->why);
+    }
+    a->verdict = try_program(reference, harts, 1u << tier, p, &which, a->why, sizeof a->why);
+    _exit(0);
+}
+
+static bool trial(struct world *w, uint64_t history, const struct program *p, unsigned tier,
+                  struct answer *a)
+{
+    int status;
+    a->verdict = SAME;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(1);
+        trial_process(w, history, p, tier, a);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) < 0) {
+        perror("trial");
+        exit(2);
+    }
+    if (WIFSIGNALED(status)) {
+        a->verdict = DIFFERS;
+        snprintf(a->why, sizeof a->why, "it ends by signal %d", WTERMSIG(status));
+    } else if (WEXITSTATUS(status)) {
+        a->verdict = DIFFERS;
+        snprintf(a->why, sizeof a->why, "it exits with %d", WEXITSTATUS(status));
+    }
+    return a->verdict == DIFFERS;
+}
+
+struct search {
+    struct world *w;
+    uint64_t history;
+    unsigned tier;
+    struct answer *answer;
+    struct program *best, *next;
+    bool better;
+};
+
+/* Takes `next` when the difference is still there. */
+static bool keep(struct search *s)
+{
+    layout(s->next);
+    bool good = trial(s->w, s->history, s->next, s->tier, s->answer);
+    if (good)
+        *s->best = *s->next;
+    else
+        *s->next = *s->best;
+    s->better |= good;
+    return good;
+}
+
+static void drop_items(struct search *s)
+{
+    uint32_t last = s->best->n_items - 1;
+    for (uint32_t size = (last + 1) / 2; size; size /= 2) {
+        for (uint32_t at = 0; at < last; at += size) {
+            bool any = false;
+            for (uint32_t i = at; i < at + size && i < last; i++) {
+                any |= !s->next->items[i].dropped;
+                s->next->items[i].dropped = true;
+            }
+            if (any)
+                keep(s);
+        }
+    }
+}
+
+static void drop_insns(struct search *s)
+{
+    for (uint32_t i = 0; i + 1 < s->best->n_items; i++) {
+        for (unsigned k = 0; k < s->best->items[i].n && !s->best->items[i].dropped;) {
+            struct item *it = &s->next->items[i];
+            it->n--;
+            memmove(it->insn + k, it->insn + k + 1, (it->n - k) * sizeof it->insn[0]);
+            it->fix = it->fix == (int)k ? -1 : (int8_t)(it->fix - (it->fix > (int)k));
+            if (!keep(s))
+                k++;
+        }
+    }
+}
+
+/* Sets a word of the program to a plain value. */
+#define SIMPLIFY(field, value)       \
+    if (s->next->field != (value)) { \
+        s->next->field = (value);    \
+        keep(s);                     \
+    }
+
+static void simplify(struct search *s)
+{
+    SIMPLIFY(mode, 0)
+    SIMPLIFY(frm, 0)
+    for (unsigned i = 0; i < MAX_EVENTS; i++)
+        SIMPLIFY(events[i].kind, EVENT_NONE)
+    for (unsigned i = 0; i < 32; i++) {
+        SIMPLIFY(x_item[i], 0)
+        SIMPLIFY(x[i], 0)
+        SIMPLIFY(f[i], 0)
+    }
+    for (unsigned i = CODE_FIRST; i < CODE_END; i++)
+        SIMPLIFY(pages[i].perm, PERM_R | PERM_X)
+    for (unsigned i = DATA_FIRST; i < DATA_END; i++)
+        SIMPLIFY(pages[i].perm, PERM_R | PERM_W)
+}
+
+static void print_report(const struct search *s, uint64_t seed)
+{
+    const char *name = tiers[s->tier].name;
+    printf("# seed %" PRIu64 ", %s: %s\n", seed, name, s->answer->why);
+    if (s->history == NO_HISTORY)
+        printf("# again: random_blocks --seed %" PRIu64 " --count 1 --tier %s\n", seed, name);
+    else
+        printf("# again, only after others: random_blocks --seed %" PRIu64 " --count %" PRIu64
+               " --tier %s\n",
+               s->history, seed + 1 - s->history, name);
+    print_program(stdout, s->best);
+    fflush(stdout);
+}
+
+void report(struct world *w, uint64_t seed, unsigned tier)
+{
+    struct search s = {.w = w, .history = NO_HISTORY, .tier = tier};
+    s.best = malloc(sizeof *s.best);
+    s.next = malloc(sizeof *s.next);
+    s.answer =
+        mmap(NULL, sizeof *s.answer, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (!s.best || !s.next || s.answer == MAP_FAILED)
+        abort();
+    generate(s.best, seed, false);
+    *s.next = *s.best;
+    if (!trial(w, s.history, s.best, tier, s.answer)) {
+        s.history = seed / BATCH * BATCH;
+        if (!trial(w, s.history, s.best, tier, s.answer)) {
+            printf("# seed %" PRIu64 ", %s: differed once, not again\n", seed, tiers[tier].name);
+            return;
+        }
+        for (uint64_t from = seed; from > s.history;) { /* the shortest history that serves */
+            from = from - (from - s.history + 1) / 2;
+            if (trial(w, from, s.best, tier, s.answer))
+                s.history = from;
+            else if (from == s.history + 1)
+                break;
+            else
+                continue;
+            from = seed;
+        }
+    }
+    for (unsigned round = 0; round < 4; round++) {
+        s.better = false;
+        drop_items(&s);
+        drop_insns(&s);
+        if (!round)
+            simplify(&s);
+        if (!s.better)
+            break;
+    }
+    if (!trial(w, s.history, s.best, tier, s.answer))
+        snprintf(s.answer->why, sizeof s.answer->why, "not each time");
+    print_report(&s, seed);
+    munmap(s.answer, sizeof *s.answer);
+    free(s.best);
+    free(s.next);
+}
+
+/* --- Printing --- */
+
+static void print_event(FILE *f, unsigned n, const struct event *e)
+{
+    fprintf(f, "#   ecall %u: ", n + 1);
+    switch (e->kind) {
+    case EVENT_MAP:
+        fprintf(f, "page %u becomes frame %u, perm %u\n", e->page, e->frame, e->perm);
+        break;
+    case EVENT_WRITE:
+        fprintf(f, "0x%x written at page %u + 0x%x\n", e->value, e->page, e->offset);
+        break;
+    case EVENT_FRM: fprintf(f, "frm %u, fflags %u\n", e->value & 7, e->value >> 8 & 31); break;
+    case EVENT_FLUSH: fprintf(f, "flush\n"); break;
+    default: fprintf(f, "mode 0x%x\n", e->value);
+    }
+}
+
+void print_program(FILE *f, const struct program *p)
+{
+    for (unsigned i = 0; i < 32; i++)
+        if (p->x[i] || p->x_item[i])
+            fprintf(f, "#   x%u = 0x%" PRIx64 "\n", i,
+                    p->x_item[i] ? p->at[p->x_item[i] - 1] : p->x[i]);
+    for (unsigned i = 0; i < 32; i++)
+        if (p->f[i])
+            fprintf(f, "#   f%u = 0x%" PRIx64 "\n", i, p->f[i]);
+    fprintf(f, "#   mode 0x%x, frm %u, perms", p->mode, p->frm);
+    for (unsigned i = 0; i < PAGES; i++)
+        fprintf(f, " %u", p->pages[i].perm);
+    fputc('\n', f);
+    for (unsigned i = 0; i < MAX_EVENTS; i++)
+        if (p->events[i].kind)
+            print_event(f, i, &p->events[i]);
+    for (uint32_t at = 0; at < p->size;) {
+        char text[96];
+        uint32_t insn = 0;
+        uint32_t len = (p->code[at] & 3) == 3 ? 4 : 2;
+        memcpy(&insn, p->code + at, len);
+        isa_disassemble(insn, p->start + at, text, sizeof text);
+        fprintf(f, "#   %" PRIx64 ": %0*x  %s\n", p->start + at, (int)len * 2, insn, text);
+        at += len;
+    }
+}
