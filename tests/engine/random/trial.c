@@ -6,11 +6,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "isa/isa.h"
 
-#define NO_HISTORY UINT64_MAX
+#define NO_HISTORY     UINT64_MAX
+#define SHRINK_SECONDS 20
 
 const struct tier tiers[] = {
     {"paged", false, false, false, HOST_ALL},
@@ -51,13 +53,14 @@ enum verdict try_program(struct hart *reference, struct hart **harts, uint32_t m
 /* What a trial's process says. */
 struct answer {
     enum verdict verdict;
+    int status; /* as waitpid says: one that dies is not made shorter to one that only differs */
     char why[200];
 };
 
 static void trial_process(struct world *w, uint64_t history, const struct program *p, unsigned tier,
                           struct answer *a)
 {
-    struct rlimit cpu = {20, 20};
+    struct rlimit cpu = {2, 2};
     setrlimit(RLIMIT_CPU, &cpu);
     start_signals();
     struct hart *reference = hart_new(w, NULL), *harts[16] = {NULL};
@@ -89,6 +92,7 @@ static bool trial(struct world *w, uint64_t history, const struct program *p, un
         perror("trial");
         exit(2);
     }
+    a->status = status;
     if (WIFSIGNALED(status)) {
         a->verdict = DIFFERS;
         snprintf(a->why, sizeof a->why, "it ends by signal %d", WTERMSIG(status));
@@ -104,15 +108,17 @@ struct search {
     uint64_t history;
     unsigned tier;
     struct answer *answer;
+    int status; /* that the answer shall have */
     struct program *best, *next;
     bool better;
+    time_t deadline;
 };
 
 /* Takes `next` when the difference is still there. */
 static bool keep(struct search *s)
 {
     layout(s->next);
-    bool good = trial(s->w, s->history, s->next, s->tier, s->answer);
+    bool good = time(NULL) < s->deadline && trial(s->w, s->history, s->next, s->tier, s->answer);
     if (good)
         *s->best = *s->next;
     else
@@ -191,7 +197,8 @@ static void print_report(const struct search *s, uint64_t seed)
 
 void report(struct world *w, uint64_t seed, unsigned tier)
 {
-    struct search s = {.w = w, .history = NO_HISTORY, .tier = tier};
+    struct search s = {
+        .w = w, .history = NO_HISTORY, .tier = tier, .deadline = time(NULL) + SHRINK_SECONDS};
     s.best = malloc(sizeof *s.best);
     s.next = malloc(sizeof *s.next);
     s.answer =
@@ -217,6 +224,7 @@ void report(struct world *w, uint64_t seed, unsigned tier)
             from = seed;
         }
     }
+    s.status = s.answer->status;
     for (unsigned round = 0; round < 4; round++) {
         s.better = false;
         drop_items(&s);
