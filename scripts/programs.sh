@@ -2,6 +2,8 @@
 # Compiles the programs of tests/programs, what is older than its source:
 #   BUILD/programs/native/NAME   kernels, for this machine
 #   BUILD/programs/riscv64/NAME  kernels and programs that are riscv64's alone
+#   BUILD/programs/clang/NAME-native, NAME-O1, -O2, -O3   the same kernels by LLVM: it allocates registers and
+#     orders code as gcc does not
 #   BUILD/programs/container/NAME  programs for native containers
 #   BUILD/programs/machine/NAME  programs without an operating system, from machine mode on
 # usage: programs.sh     prints nothing when all is there; BUILD is $WIRT_BUILD or build
@@ -10,7 +12,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${WIRT_BUILD:-build}/programs
-mkdir -p "$out/native" "$out/riscv64" "$out/machine" "$out/container"
+mkdir -p "$out/native" "$out/riscv64" "$out/clang" "$out/machine" "$out/container"
 
 exec 9>"$out/lock"
 flock 9
@@ -29,6 +31,11 @@ for source in tests/programs/kernels/*.c; do
     name=$(basename "$source" .c)
     compile gcc "$out/native/$name" "$source" -O2 -mfma -mavx2
     compile riscv64-linux-gnu-gcc "$out/riscv64/$name" "$source" -O2
+    # clang contracts for riscv64 and not for this machine: for neither, here.
+    compile clang "$out/clang/$name-native" "$source" -O2 -ffp-contract=off
+    for level in 1 2 3; do
+        compile clang "$out/clang/$name-O$level" "$source" --target=riscv64-linux-gnu "-O$level" -ffp-contract=off
+    done
 done
 for source in tests/programs/riscv/*.c; do
     [ -e "$source" ] || continue

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Programs compiled twice do the same natively, under qemu and under wirt; riscv64's own programs do
-the same under qemu and under wirt."""
+# timeout: 600
+"""Programs compiled twice, by gcc and by clang, do the same natively, under qemu and under wirt;
+riscv64's own programs do the same under qemu and under wirt."""
 import os
 import pathlib
 import subprocess
@@ -48,6 +49,10 @@ def main():
         wirt = output([WIRT, program])
         failed += compare(source.stem, "native", output([str(folder / "native" / source.stem)]), wirt)
         failed += compare(source.stem, "qemu", output(["qemu-riscv64", program]), wirt)
+        native = output([str(folder / "clang" / f"{source.stem}-native")])
+        for level in ("O1", "O2", "O3"):
+            wirt = output([WIRT, str(folder / "clang" / f"{source.stem}-{level}")])
+            failed += compare(f"{source.stem} by clang -{level}", "native", native, wirt)
     for source in sorted((SOURCE / "tests" / "programs" / "riscv").glob("*.c")):
         program = str(folder / "riscv64" / source.stem)
         failed += compare(source.stem, "qemu", output(["qemu-riscv64", program]),

@@ -182,7 +182,7 @@ static bool parse(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.seed = 1, .count = 100000, .jobs = 2, .tier = -1};
+    struct options o = {.seed = 1, .count = 40000, .jobs = 2, .tier = -1};
     static struct world w;
     if (!parse(argc, argv, &o)) {
         fprintf(stderr, "usage: random_blocks [--seed N] [--count N] [--seconds N] [--jobs N] "
