@@ -3,71 +3,7 @@
 
 #include <string.h>
 
-/* --- Registers and encodings --- */
-
-static bool reserved(const struct maker *m, unsigned x)
-{
-    return x == m->counter || x == m->pointer[0] || x == m->pointer[1];
-}
-
-/* A register to read. */
-static unsigned rs(struct maker *m)
-{
-    unsigned n = below(&m->r, 10);
-    return n < 6   ? m->pool[below(&m->r, POOL)]
-           : n < 7 ? m->pointer[below(&m->r, 2)]
-                   : below(&m->r, 32);
-}
-
-/* One to write. */
-static unsigned rd(struct maker *m)
-{
-    for (;;) {
-        unsigned x = chance(&m->r, 65) ? m->pool[below(&m->r, POOL)] : below(&m->r, 32);
-        if (!reserved(m, x) || (x != m->counter && chance(&m->r, 3)))
-            return x;
-    }
-}
-
-static unsigned pointer(struct maker *m)
-{
-    return chance(&m->r, 94) ? m->pointer[below(&m->r, 2)] : rs(m);
-}
-
-static unsigned fs(struct maker *m)
-{
-    return chance(&m->r, 60) ? m->pool[below(&m->r, POOL)] : below(&m->r, 32);
-}
-
-static uint32_t put(enum insn_id id, unsigned d, unsigned s1, unsigned s2)
-{
-    return insn_table[id].match | d << 7 | s1 << 15 | s2 << 20;
-}
-
-static uint32_t put_imm(enum insn_id id, unsigned d, unsigned s1, int32_t imm)
-{
-    return insn_table[id].match | d << 7 | s1 << 15 | (uint32_t)imm << 20;
-}
-
-static uint32_t put_store(enum insn_id id, unsigned s1, unsigned s2, int32_t imm)
-{
-    return insn_table[id].match | s1 << 15 | s2 << 20 | ((uint32_t)imm & 31) << 7 |
-           ((uint32_t)imm >> 5 & 127) << 25;
-}
-
-static int32_t imm12(struct random *r)
-{
-    static const int16_t special[] = {0, 1, -1, 8, 31, -32, 255, 2047, -2048};
-    return chance(r, 50) ? special[below(r, 9)] : (int32_t)below(r, 4096) - 2048;
-}
-
-/* An offset from a pointer: aligned mostly, seldom far. */
-static int32_t offset(struct random *r)
-{
-    int32_t o = (int32_t)below(r, chance(r, 80) ? 256 : 4096);
-    o = o < 2048 ? o - (chance(r, 50) ? 128 : 0) : o - 4096;
-    return chance(r, 85) ? o & ~7 : o;
-}
+/* --- Items --- */
 
 /* A random instruction that one of ids[0 .. n - 1] is. */
 #define ONE_OF(m, ...)                                                                 \
@@ -76,21 +12,6 @@ static int32_t offset(struct random *r)
         (enum insn_id) ids_[below(&(m)->r, (uint32_t)(sizeof ids_ / sizeof ids_[0]))]; \
     })
 
-static enum insn_id of_format(struct maker *m, enum insn_format format)
-{
-    for (;;) {
-        unsigned id = 1 + below(&m->r, INSN_COUNT - 1);
-        if (insn_table[id].format == format)
-            return (enum insn_id)id;
-    }
-}
-
-static uint32_t rounding(struct random *r)
-{
-    unsigned n = below(r, 20);
-    return (n < 13 ? 7u : n < 19 ? below(r, 5) : below(r, 8)) << 12;
-}
-
 /* What may not be in programs that share their code and whose cpus keep no order. */
 static bool shareable(uint32_t insn)
 {
@@ -98,66 +19,6 @@ static bool shareable(uint32_t insn)
     isa_decode(insn, &d);
     return d.id != INSN_fence_i;
 }
-
-uint32_t random_insn(struct random *r)
-{
-    if (chance(r, 15)) { /* of 16 bits, mostly one that is there */
-        for (unsigned tries = 0; tries < 8; tries++) {
-            struct decoded d;
-            uint32_t c = random32(r) & 0xffff;
-            isa_decode(c, &d);
-            if ((c & 3) != 3 && d.id != INSN_illegal)
-                return c;
-        }
-    }
-    const struct insn_info *i = &insn_table[1 + below(r, INSN_COUNT - 1)];
-    return i->match | (random32(r) & ~i->mask);
-}
-
-/* An instruction of the table whose operands are chosen with care. */
-static uint32_t chosen_insn(struct maker *m, enum insn_id id)
-{
-    const struct insn_info *i = &insn_table[id];
-    struct random *r = &m->r;
-    uint32_t any = i->match | (random32(r) & ~i->mask);
-    switch (i->format) {
-    case FORMAT_U: return (any & ~0xf80u) | rd(m) << 7;
-    case FORMAT_J: return (any & ~0xf80u) | (chance(r, 40) ? 1 : chance(r, 70) ? 0 : rd(m)) << 7;
-    case FORMAT_JALR: return put_imm(id, chance(r, 60) ? 0 : rd(m), rs(m), imm12(r));
-    case FORMAT_B: return (any & 0xfe007fff) | rs(m) << 15 | rs(m) << 20;
-    case FORMAT_LOAD: return put_imm(id, rd(m), pointer(m), offset(r));
-    case FORMAT_FLOAD: return put_imm(id, fs(m), pointer(m), offset(r));
-    case FORMAT_STORE: return put_store(id, pointer(m), rs(m), offset(r));
-    case FORMAT_FSTORE: return put_store(id, pointer(m), fs(m), offset(r));
-    case FORMAT_I: return put_imm(id, rd(m), rs(m), imm12(r));
-    case FORMAT_SHIFT:
-    case FORMAT_R1: return (any & 0xfff0707f) | rd(m) << 7 | rs(m) << 15;
-    case FORMAT_R: return put(id, rd(m), rs(m), rs(m));
-    case FORMAT_CSR:
-    case FORMAT_CSRI: {
-        static const uint16_t csrs[] = {1, 2, 3, 1, 2, 3, 0x140, 0x141, 0x142, 0x180, 0x300, 0xc00};
-        return put_imm(id, rd(m), chance(r, 40) ? 0 : rs(m), csrs[below(r, 12)]);
-    }
-    case FORMAT_AMO:
-    case FORMAT_LR:
-        return (any & 0x06000000) | put(id, rd(m), pointer(m), 0) |
-               (i->format == FORMAT_AMO ? rs(m) << 20 : 0);
-    case FORMAT_FR4: return put(id, fs(m), fs(m), fs(m)) | fs(m) << 27 | rounding(r);
-    case FORMAT_FR_RM: return put(id, fs(m), fs(m), fs(m)) | rounding(r);
-    case FORMAT_FR: return put(id, fs(m), fs(m), fs(m));
-    case FORMAT_F1_RM: return put(id, fs(m), fs(m), 0) | rounding(r);
-    case FORMAT_FCMP: return put(id, rd(m), fs(m), fs(m));
-    case FORMAT_F_TO_X: return put(id, rd(m), fs(m), 0);
-    case FORMAT_F_TO_X_RM: return put(id, rd(m), fs(m), 0) | rounding(r);
-    case FORMAT_X_TO_F: return put(id, fs(m), rs(m), 0);
-    case FORMAT_X_TO_F_RM: return put(id, fs(m), rs(m), 0) | rounding(r);
-    case FORMAT_HLV: return put(id, rd(m), pointer(m), 0);
-    case FORMAT_HSV: return put(id, 0, pointer(m), rs(m));
-    default: return any;
-    }
-}
-
-/* --- Items --- */
 
 static struct item *new_item(struct maker *m)
 {
@@ -214,21 +75,23 @@ static void fixed_item(struct maker *m)
                INSN_remuw, INSN_mulh, INSN_mulhu, INSN_mulhsu, INSN_sll, INSN_srl, INSN_sra,
                INSN_sllw, INSN_srlw, INSN_sraw, INSN_rol, INSN_ror, INSN_rolw, INSN_rorw, INSN_bclr,
                INSN_bext, INSN_binv, INSN_bset, INSN_mul, INSN_clmul, INSN_xperm8);
-    unsigned d = rd(m), s1 = chance(&m->r, 25) ? d : rs(m), s2 = chance(&m->r, 25) ? d : rs(m);
+    unsigned d = write_x(m), s1 = chance(&m->r, 25) ? d : read_x(m),
+             s2 = chance(&m->r, 25) ? d : read_x(m);
     unsigned moves = below(&m->r, 4);
     for (unsigned k = 0; k < moves; k++) {
         static const uint8_t what[] = {0, 0, 1, 2, 3};
-        unsigned of[] = {d, s1, s2, rs(m)};
+        unsigned of[] = {d, s1, s2, read_x(m)};
         unsigned from = of[what[below(&m->r, 5)]];
         if (chance(&m->r, 70))
-            one(m, put_imm(INSN_addi, rd(m), from, 0));
+            one(m, put_imm(INSN_addi, write_x(m), from, 0));
         else
-            one(m, put_imm(INSN_addi, from == m->counter || reserved(m, from) ? rd(m) : from, rs(m),
-                           0));
+            one(m,
+                put_imm(INSN_addi, from == m->counter || is_reserved(m, from) ? write_x(m) : from,
+                        read_x(m), 0));
     }
-    one(m, put(id, d, s1, s2));
+    one(m, put_r(id, d, s1, s2));
     if (chance(&m->r, 60))
-        one(m, put(ONE_OF(m, INSN_and, INSN_add, INSN_xor), rd(m), rs(m), rs(m)));
+        one(m, put_r(ONE_OF(m, INSN_and, INSN_add, INSN_xor), write_x(m), read_x(m), read_x(m)));
 }
 
 static void memory_item(struct maker *m)
@@ -241,49 +104,50 @@ static void memory_item(struct maker *m)
 /* An index scaled, added to a pointer, and used. */
 static void indexed_item(struct maker *m)
 {
-    unsigned t = rd(m), i = rd(m), b = pointer(m);
-    one(m, put_imm(INSN_andi, i, rs(m), (int32_t)below(&m->r, 64)));
+    unsigned t = write_x(m), i = write_x(m), b = pick_pointer(m);
+    one(m, put_imm(INSN_andi, i, read_x(m), (int32_t)below(&m->r, 64)));
     if (chance(&m->r, 50)) {
-        one(m, put(ONE_OF(m, INSN_sh1add, INSN_sh2add, INSN_sh3add, INSN_add_uw, INSN_sh2add_uw), t,
-                   i, b));
+        one(m, put_r(ONE_OF(m, INSN_sh1add, INSN_sh2add, INSN_sh3add, INSN_add_uw, INSN_sh2add_uw),
+                     t, i, b));
     } else {
         one(m, put_imm(INSN_slli, t, i, (int32_t)below(&m->r, 4)));
-        one(m, put(INSN_add, t, chance(&m->r, 50) ? t : b, chance(&m->r, 80) ? b : t));
+        one(m, put_r(INSN_add, t, chance(&m->r, 50) ? t : b, chance(&m->r, 80) ? b : t));
     }
     if (chance(&m->r, 50))
-        one(m, put_imm(INSN_addi, i, rs(m), 0)); /* the index's register is something else now */
+        one(m,
+            put_imm(INSN_addi, i, read_x(m), 0)); /* the index's register is something else now */
     enum insn_id id = of_format(m, chance(&m->r, 50) ? FORMAT_LOAD : FORMAT_STORE);
-    int32_t o = offset(&m->r);
-    one(m, insn_table[id].format == FORMAT_LOAD ? put_imm(id, rd(m), t, o)
-                                                : put_store(id, t, rs(m), o));
+    int32_t o = random_offset(&m->r);
+    one(m, insn_table[id].format == FORMAT_LOAD ? put_imm(id, write_x(m), t, o)
+                                                : put_store(id, t, read_x(m), o));
 }
 
 static void atomic_item(struct maker *m)
 {
-    unsigned b = pointer(m);
+    unsigned b = pick_pointer(m);
     if (chance(&m->r, 70)) { /* aligned */
-        b = rd(m);
+        b = write_x(m);
         one(m, put_imm(INSN_andi, b, m->pointer[below(&m->r, 2)], -8));
     }
     bool word = chance(&m->r, 50);
     uint32_t order = random32(&m->r) & 0x06000000;
     if (chance(&m->r, 35)) {
-        one(m, put(word ? INSN_lr_w : INSN_lr_d, rd(m), b, 0) | order);
+        one(m, put_r(word ? INSN_lr_w : INSN_lr_d, write_x(m), b, 0) | order);
         for (unsigned k = below(&m->r, 3); k; k--)
             alu_item(m);
         if (chance(&m->r, 20))
-            one(m, put_store(ONE_OF(m, INSN_sb, INSN_sw, INSN_sd), b, rs(m), 0));
+            one(m, put_store(ONE_OF(m, INSN_sb, INSN_sw, INSN_sd), b, read_x(m), 0));
         bool same = chance(&m->r, 80) ? word : !word;
-        one(m, put(same ? INSN_sc_w : INSN_sc_d, rd(m), b, rs(m)) | order);
+        one(m, put_r(same ? INSN_sc_w : INSN_sc_d, write_x(m), b, read_x(m)) | order);
         return;
     }
     enum insn_id id = of_format(m, FORMAT_AMO);
-    unsigned d = rd(m), s2 = rs(m);
+    unsigned d = write_x(m), s2 = read_x(m);
     if (chance(&m->r, 40))
-        one(m, put_imm(INSN_addi, rd(m), chance(&m->r, 50) ? d : s2, 0));
+        one(m, put_imm(INSN_addi, write_x(m), chance(&m->r, 50) ? d : s2, 0));
     if (insn_table[id].match >> 27 == 5 && chance(&m->r, 60)) /* a compare that holds */
         one(m, put_imm(ONE_OF(m, INSN_lb, INSN_lh, INSN_lw, INSN_ld), d, b, 0));
-    one(m, put(id, chance(&m->r, 10) ? 0 : d, b, s2) | order);
+    one(m, put_r(id, chance(&m->r, 10) ? 0 : d, b, s2) | order);
 }
 
 static void float_item(struct maker *m)
@@ -298,7 +162,7 @@ static void branch_item(struct maker *m)
 {
     uint16_t target = some_target(m, chance(&m->r, 97));
     if (chance(&m->r, 40)) { /* of a comparison */
-        unsigned t = rd(m);
+        unsigned t = write_x(m);
         one(m, chosen_insn(m, ONE_OF(m, INSN_slt, INSN_sltu, INSN_slti, INSN_sltiu, INSN_and,
                                      INSN_andi, INSN_sub, INSN_bexti)));
         m->p->items[m->p->n_items - 1].insn[0] =
@@ -306,7 +170,7 @@ static void branch_item(struct maker *m)
         if (chance(&m->r, 40)) /* whose operands are gone by then */
             alu_item(m);
         struct item *it = new_item(m);
-        add(it, put(ONE_OF(m, INSN_bne, INSN_beq, INSN_bge), 0, t, 0));
+        add(it, put_r(ONE_OF(m, INSN_bne, INSN_beq, INSN_bge), 0, t, 0));
         it->fix = 0;
         it->target = target;
         return;
@@ -334,8 +198,8 @@ static void loop_item(struct maker *m)
     struct item *it = new_item(m);
     add(it, put_imm(INSN_addi, m->counter, m->counter, -1));
     if (chance(&m->r, 20))
-        add(it, put_imm(INSN_addi, rd(m), m->counter, 0));
-    add(it, put(ONE_OF(m, INSN_bne, INSN_blt), 0, 0, m->counter));
+        add(it, put_imm(INSN_addi, write_x(m), m->counter, 0));
+    add(it, put_r(ONE_OF(m, INSN_bne, INSN_blt), 0, 0, m->counter));
     it->fix = (int8_t)(it->n - 1);
     it->target = top;
 }
@@ -343,27 +207,27 @@ static void loop_item(struct maker *m)
 /* A function that is jumped over, and calls of it. */
 static void call_item(struct maker *m)
 {
-    unsigned link = chance(&m->r, 85) ? 1 : chance(&m->r, 60) ? 5 : rd(m);
+    unsigned link = chance(&m->r, 85) ? 1 : chance(&m->r, 60) ? 5 : write_x(m);
     if (!m->call_at || chance(&m->r, 40)) {
         struct item *over = new_item(m);
-        add(over, put(INSN_jal, 0, 0, 0));
+        add(over, put_r(INSN_jal, 0, 0, 0));
         over->fix = 0;
         uint16_t body = (uint16_t)m->p->n_items;
         for (unsigned k = 1 + below(&m->r, 3); k; k--)
             any_simple(m);
         if (chance(&m->r, 15))
             one(m, random_insn(&m->r));
-        one(m, put_imm(INSN_jalr, chance(&m->r, 95) ? 0 : rd(m), link, 0));
+        one(m, put_imm(INSN_jalr, chance(&m->r, 95) ? 0 : write_x(m), link, 0));
         over->target = (uint16_t)m->p->n_items;
         m->call_at = body;
     }
     struct item *it = new_item(m);
     if (chance(&m->r, 60)) {
-        add(it, put(INSN_jal, link, 0, 0));
+        add(it, put_r(INSN_jal, link, 0, 0));
         it->fix = 0;
     } else {
-        unsigned t = chance(&m->r, 50) ? link : rd(m);
-        add(it, put(INSN_auipc, t, 0, 0));
+        unsigned t = chance(&m->r, 50) ? link : write_x(m);
+        add(it, put_r(INSN_auipc, t, 0, 0));
         add(it, put_imm(INSN_jalr, link, t, 0));
         it->fix = 1;
     }
@@ -373,21 +237,21 @@ static void call_item(struct maker *m)
 /* A jump through a register that the block does not know. */
 static void indirect_item(struct maker *m)
 {
-    unsigned t = rd(m);
+    unsigned t = write_x(m);
     struct item *it = new_item(m);
-    add(it, put(INSN_auipc, t, 0, 0));
+    add(it, put_r(INSN_auipc, t, 0, 0));
     if (chance(&m->r, 50))
         add(it, put_store(INSN_sd, m->pointer[0], t, 8));
     it->fix = -1;
     struct item *jump = new_item(m);
     if (chance(&m->r, 50)) {
-        add(jump, put(INSN_auipc, t, 0, 0));
-        add(jump, put_imm(INSN_jalr, chance(&m->r, 70) ? 0 : rd(m), t, 0));
+        add(jump, put_r(INSN_auipc, t, 0, 0));
+        add(jump, put_imm(INSN_jalr, chance(&m->r, 70) ? 0 : write_x(m), t, 0));
         jump->fix = 1;
         jump->target = some_target(m, true);
     } else { /* to behind the jump: t is the address of the item before */
         add(jump, put_imm(INSN_ld, t, m->pointer[0], 8));
-        add(jump, put_imm(INSN_jalr, chance(&m->r, 70) ? 0 : rd(m), t, 12 + 4 * (it->n == 2)));
+        add(jump, put_imm(INSN_jalr, chance(&m->r, 70) ? 0 : write_x(m), t, 12 + 4 * (it->n == 2)));
     }
 }
 
@@ -395,7 +259,7 @@ static void indirect_item(struct maker *m)
 static void idiom_item(struct maker *m)
 {
     struct random *r = &m->r;
-    unsigned t = rd(m), s = rs(m), d = rd(m);
+    unsigned t = write_x(m), s = read_x(m), d = write_x(m);
     int32_t n = (int32_t)(chance(r, 40) ? 32u : 1 + below(r, 63));
     switch (below(r, 7)) {
     case 0:
@@ -404,30 +268,30 @@ static void idiom_item(struct maker *m)
                        chance(r, 60) ? n : (int32_t)below(r, 64)));
         break;
     case 1:
-        one(m, put(INSN_lui, t, 0, 0) | (random32(r) & 0xfffff000));
+        one(m, put_r(INSN_lui, t, 0, 0) | (random32(r) & 0xfffff000));
         one(m, put_imm(chance(r, 50) ? INSN_addiw : INSN_addi, d, t, imm12(r)));
         break;
     case 2:
-        one(m, put(INSN_sltu, t, 0, s));
-        one(m, put(INSN_sub, d, 0, t));
+        one(m, put_r(INSN_sltu, t, 0, s));
+        one(m, put_r(INSN_sub, d, 0, t));
         break;
     case 3: {
-        unsigned u = rd(m);
+        unsigned u = write_x(m);
         one(m, put_imm(INSN_slli, u, s, n));
         one(m, put_imm(INSN_srli, t, s, (64 - n) & 63));
-        one(m, put(INSN_or, d, chance(r, 50) ? u : t, chance(r, 50) ? t : u));
+        one(m, put_r(INSN_or, d, chance(r, 50) ? u : t, chance(r, 50) ? t : u));
         break;
     }
     case 4:
         one(m, put_imm(INSN_xori, t, s, -1));
-        one(m, put(INSN_and, d, t, rs(m)));
+        one(m, put_r(INSN_and, d, t, read_x(m)));
         break;
     case 5:
-        one(m, put(INSN_czero_eqz, t, s, d));
-        one(m, put(INSN_czero_nez, d, rs(m), d));
-        one(m, put(INSN_or, d, d, t));
+        one(m, put_r(INSN_czero_eqz, t, s, d));
+        one(m, put_r(INSN_czero_nez, d, read_x(m), d));
+        one(m, put_r(INSN_or, d, d, t));
         break;
-    default: one(m, put(INSN_addw, t, s, rs(m))); one(m, put_imm(INSN_srli, d, t, n));
+    default: one(m, put_r(INSN_addw, t, s, read_x(m))); one(m, put_imm(INSN_srli, d, t, n));
     }
 }
 
@@ -438,14 +302,14 @@ static void pressure_item(struct maker *m)
     struct random *r = &m->r;
     uint8_t t[28], n = 0;
     for (unsigned x = 1; x < 32 && n < 28; x++)
-        if (!reserved(m, x) && chance(r, 90))
+        if (!is_reserved(m, x) && chance(r, 90))
             t[n++] = (uint8_t)x;
     unsigned pairs = n / 2 ? 1 + below(r, n / 2) : 0, style = below(r, 6);
     for (unsigned k = 0; k < pairs; k++) { /* t[k] from t[pairs + k], which is read late */
         unsigned d = t[k], s = t[pairs + k];
         switch (style) {
         case 0: one(m, put_imm(INSN_addi, d, s, imm12(r))); break;
-        case 1: one(m, put(INSN_sltu, d, s, t[below(r, n)])); break;
+        case 1: one(m, put_r(INSN_sltu, d, s, t[below(r, n)])); break;
         case 2: one(m, put_imm(INSN_slli, d, s, 1 + (int32_t)below(r, 40))); break;
         case 3: one(m, put_imm(INSN_addi, d, s, 0)); break;
         case 4: one(m, chosen_insn(m, INSN_ld)); break;
@@ -456,25 +320,26 @@ static void pressure_item(struct maker *m)
          k++) /* and f registers, which other code may read */
         if (style & 1)
             one(m,
-                put(ONE_OF(m, INSN_fadd_d, INSN_fmul_s, INSN_fsgnj_s), fs(m), k, fs(m)) | 0x7000);
+                put_r(ONE_OF(m, INSN_fadd_d, INSN_fmul_s, INSN_fsgnj_s), pick_f(m), k, pick_f(m)) |
+                    0x7000);
     for (unsigned k = 0; k < pairs; k++)
         one(m, chance(r, 30) ? put_imm(INSN_addi, t[pairs + k], 0, imm12(r))
                              : put_imm(INSN_ld, t[pairs + k], m->pointer[k & 1], (int32_t)(8 * k)));
     for (unsigned k = 0; k < pairs; k++) {
         unsigned d = t[k];
         switch (chance(r, 80) ? style : below(r, 6)) {
-        case 0: one(m, put(INSN_add, d, d, t[below(r, n)])); break;
+        case 0: one(m, put_r(INSN_add, d, d, t[below(r, n)])); break;
         case 1: {
             struct item *it = new_item(m);
-            add(it, put(INSN_beq, 0, d, 0));
+            add(it, put_r(INSN_beq, 0, d, 0));
             it->fix = 0;
             it->target = (uint16_t)(m->p->n_items + below(r, 3));
             break;
         }
         case 2: one(m, put_imm(INSN_srli, t[pairs + k], d, 1 + (int32_t)below(r, 40))); break;
-        case 3: one(m, put(ONE_OF(m, INSN_div, INSN_mulhu, INSN_sll), d, d, t[pairs + k])); break;
+        case 3: one(m, put_r(ONE_OF(m, INSN_div, INSN_mulhu, INSN_sll), d, d, t[pairs + k])); break;
         case 4: one(m, put_store(INSN_sd, m->pointer[k & 1], d, (int32_t)(8 * k))); break;
-        default: one(m, put(INSN_and, d, d, t[below(r, n)]));
+        default: one(m, put_r(INSN_and, d, d, t[below(r, n)]));
         }
     }
 }
@@ -486,9 +351,9 @@ static void csr_item(struct maker *m)
 
 static void refresh_item(struct maker *m)
 {
-    unsigned to = chance(&m->r, 60) ? m->pointer[below(&m->r, 2)] : rd(m);
+    unsigned to = chance(&m->r, 60) ? m->pointer[below(&m->r, 2)] : write_x(m);
     uint32_t page = DATA_FIRST - 1 + below(&m->r, DATA_END - DATA_FIRST + 2);
-    one(m, put(INSN_lui, to, 0, 0) | (uint32_t)(ARENA + PAGE * page));
+    one(m, put_r(INSN_lui, to, 0, 0) | (uint32_t)(ARENA + PAGE * page));
     if (chance(&m->r, 70))
         one(m, put_imm(INSN_addi, to, to, (int32_t)below(&m->r, 128) * 16));
 }
@@ -503,13 +368,13 @@ static void system_item(struct maker *m)
         return;
     }
     /* An instruction is written over an item, and the order is kept, mostly. */
-    unsigned v = rd(m), t = rd(m);
+    unsigned v = write_x(m), t = write_x(m);
     struct item *it = new_item(m);
     uint32_t insn = chance(r, 70) ? chosen_insn(m, of_format(m, FORMAT_R)) : random_insn(r);
     uint32_t high = insn + 0x800;
-    add(it, put(INSN_lui, v, 0, 0) | (high & 0xfffff000));
+    add(it, put_r(INSN_lui, v, 0, 0) | (high & 0xfffff000));
     add(it, put_imm(INSN_addiw, v, v, (int32_t)(insn << 20) >> 20));
-    add(it, put(INSN_auipc, t, 0, 0));
+    add(it, put_r(INSN_auipc, t, 0, 0));
     add(it, put_store(chance(r, 80) ? INSN_sw : INSN_sh, t, v, 0));
     it->fix = 3;
     it->target = some_target(m, chance(r, 60));
@@ -537,7 +402,7 @@ void make_items(struct maker *m)
         m->pointer[0] = (uint8_t)(1 + below(r, 31));
         m->pointer[1] = (uint8_t)(1 + below(r, 31));
         m->counter = (uint8_t)(1 + below(r, 31));
-    } while (m->pointer[0] == m->pointer[1] || reserved(m, 0) || m->counter == m->pointer[0] ||
+    } while (m->pointer[0] == m->pointer[1] || is_reserved(m, 0) || m->counter == m->pointer[0] ||
              m->counter == m->pointer[1]);
     unsigned weight[KINDS], all = 0;
     for (unsigned k = 0; k < KINDS; k++) { /* a program has leanings */

@@ -21,6 +21,25 @@ struct maker {
 
 void make_items(struct maker *m);
 
+/* A register to read, one to write, one that points at data. */
+unsigned read_x(struct maker *m);
+unsigned write_x(struct maker *m);
+unsigned pick_pointer(struct maker *m);
+unsigned pick_f(struct maker *m);
+bool is_reserved(const struct maker *m, unsigned x); /* pointers and counter */
+
+/* Encodings: with three registers, with an immediate of 12 bits, of a store. */
+uint32_t put_r(enum insn_id id, unsigned d, unsigned s1, unsigned s2);
+uint32_t put_imm(enum insn_id id, unsigned d, unsigned s1, int32_t imm);
+uint32_t put_store(enum insn_id id, unsigned s1, unsigned s2, int32_t imm);
+int32_t imm12(struct random *r);
+int32_t random_offset(struct random *r); /* from a pointer: aligned mostly, seldom far */
+
+enum insn_id of_format(struct maker *m, enum insn_format format);
+
+/* An instruction of the table whose operands are chosen with care. */
+uint32_t chosen_insn(struct maker *m, enum insn_id id);
+
 /* Any instruction of the table, with random operands. */
 uint32_t random_insn(struct random *r);
 uint64_t random_integer(struct random *r);
