@@ -27,7 +27,7 @@ elif [ $# -eq 0 ]; then
         process/test_command_line process/test_guest_programs process/test_hostile_elf \
         machine/blk machine/bus machine/console machine/fs machine/net machine/pci machine/slat \
         machine/uart machine/virtio machine/virtqueue machine/test_boot_input machine/test_control \
-        machine/test_guest machine/test_hostile_guest machine/test_lying_agent machine/test_port \
+        machine/test_guest machine/test_hostile_guest machine/test_port \
         agent/test_agent guest/agent guest/balance guest/subids guest/test_container \
         guest/test_options guest/test_process guest/test_state
 fi
