@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 static void out_of_memory(void)
 {
     static const char msg[] = "wirt: out of memory\n";
     fputs(msg, stderr);
-    abort();
+    _exit(125);
 }
 
 void *xrealloc(void *p, size_t size)

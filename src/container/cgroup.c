@@ -21,18 +21,26 @@
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
-static bool is_fs(const char *path, unsigned long magic)
+/* 1: a file system of this kind is mounted there; 0: not; -1: it cannot be told, which must not be
+ * taken for either: a hierarchy that is left out has no limit, and keeps its groups. */
+static int is_fs(const char *path, unsigned long magic, struct error **err)
 {
     struct statfs s;
-    return statfs(path, &s) == 0 && (unsigned long)s.f_type == magic;
+    int r;
+    do {
+        r = statfs(path, &s);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : error_set(err, errno, "statfs %s", path);
+    return (unsigned long)s.f_type == magic;
 }
 
 /* One line of /proc/self/cgroup: "4:cpu,cpuacct:/path" (cgroups(7)). */
-static void add_hierarchy(struct cgroup *g, char *line)
+static int add_hierarchy(struct cgroup *g, char *line, struct error **err)
 {
     char *controllers = strchr(line, ':'), *end;
     if (!controllers || !(end = strchr(++controllers, ':')) || g->len == CGROUP_MAX)
-        return;
+        return 0;
     *end = 0;
     struct cgroup_hierarchy *h = &g->h[g->len];
     *h = (struct cgroup_hierarchy){.dirfd = -1};
@@ -43,17 +51,22 @@ static void add_hierarchy(struct cgroup *g, char *line)
                      : named ? controllers + 5
                              : controllers);
     if (n >= (int)sizeof h->name)
-        return;
+        return 0;
     snprintf(h->mount_data, sizeof h->mount_data, "%s%s", named ? "none," : "", controllers);
     AUTO_FREE char *mount = xasprintf(CGROUP_ROOT "/%s", h->name);
-    if (is_fs(mount, h->v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
+    int there = is_fs(mount, h->v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC, err);
+    if (there > 0)
         g->len++;
+    return there;
 }
 
 int cgroup_detect(struct cgroup *g, struct error **err)
 {
     *g = (struct cgroup){0};
-    if (is_fs(CGROUP_ROOT, CGROUP2_SUPER_MAGIC)) {
+    int unified = is_fs(CGROUP_ROOT, CGROUP2_SUPER_MAGIC, err);
+    if (unified < 0)
+        return -1;
+    if (unified) {
         g->unified = true;
         g->len = 1;
         g->h[0] = (struct cgroup_hierarchy){.v2 = true, .dirfd = -1};
@@ -64,7 +77,8 @@ int cgroup_detect(struct cgroup *g, struct error **err)
         return -1;
     char *save = NULL;
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-        add_hierarchy(g, line);
+        if (add_hierarchy(g, line, err) < 0)
+            return -1;
     return 0;
 }
 

@@ -4,38 +4,15 @@
 import json
 import os
 import random
-import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 
-from bundle import OCI, PREFIX, ROOT, ROOTLESS, Bundle, check, contains, equal, main, need_rights, root_only
+from bundle import (OCI, PREFIX, ROOT, ROOTLESS, Bundle, check, contains, equal, main, need_rights,
+                    root_only)
+from unfinished import groups, processes
 
 need_rights("container/unfinished")
-
-
-def processes(mark):
-    """Command lines of processes with this in them."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                line = f.read().replace(b"\0", b" ").decode(errors="replace")
-            with open(f"/proc/{pid}/stat") as f:
-                gone = f.read().rpartition(")")[2].split()[0] in "ZX"
-        except OSError:
-            continue
-        if mark in line and not gone and int(pid) != os.getpid():
-            found.append(f"{pid}: {line}")
-    return found
-
-
-def groups(name):
-    """Every group folder of this name, in all hierarchies."""
-    return [os.path.join(top, n) for top, names, _ in os.walk("/sys/fs/cgroup")
-            for n in names if name in n]
 
 
 def nothing_left(b, seconds=5):
@@ -268,5 +245,4 @@ def test_maker_is_killed():
             raise AssertionError(f"round {i}: {why}; state before: {status}") from why
 
 
-if __name__ == "__main__":
-    main(globals())
+main(globals())
