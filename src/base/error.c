@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 __attribute__((format(printf, 1, 0))) static char *vformat(const char *fmt, va_list ap)
 {
@@ -24,8 +25,11 @@ int error_set(struct error **err, int code, const char *fmt, ...)
     char *what = vformat(fmt, ap);
     va_end(ap);
     struct error *e = calloc(1, sizeof *e);
-    if (!e)
-        abort(); /* nothing sensible can be said without a few bytes of memory */
+    if (!e) {
+        /* Nothing sensible can be said without a few bytes of memory. */
+        fputs("wirt: out of memory\n", stderr);
+        _exit(125);
+    }
     e->code = code;
     if (code && what) {
         if (asprintf(&e->msg, "%s: %s", what, strerror(code)) < 0)
