@@ -145,8 +145,10 @@ struct guest *guest_create(struct store *s, const char *name, struct guest_spec 
     *spec = (struct guest_spec){0};
     g->monitor = proc_identify(getpid());
     g->created_ns = realtime_ns();
-    if (store_take_name(s, name, id, &g->name, err) < 0 || guest_save_config(g, err) < 0 ||
-        guest_save(g, err) < 0) {
+    if (!g->monitor.start)
+        error_set(err, errno, "look at process %d", (int)g->monitor.pid);
+    if (!g->monitor.start || store_take_name(s, name, id, &g->name, err) < 0 ||
+        guest_save_config(g, err) < 0 || guest_save(g, err) < 0) {
         guest_remove(g, NULL);
         guest_free(g);
         return NULL;
@@ -174,11 +176,10 @@ struct guest *guest_open(struct store *s, const char *ref, struct error **err)
 
 int guest_remove(struct guest *g, struct error **err)
 {
-    if (remove_tree_at(g->store->guests_fd, g->id, err) < 0)
+    /* The name first: without it the guest is still found by its id, and can be removed again. */
+    if (g->name && store_drop_name(g->store, g->name, g->id, err) < 0)
         return -1;
-    if (g->name)
-        store_drop_name(g->store, g->name, g->id);
-    return 0;
+    return remove_tree_at(g->store->guests_fd, g->id, err);
 }
 
 void guest_free(struct guest *g)

@@ -49,7 +49,7 @@ static int kill_and_wait(struct proc_id p, struct error **err)
     return r == 1 ? 0 : error_set(err, ETIMEDOUT, "process %d does not end", (int)p.pid);
 }
 
-/* Ends what a dead monitor left behind. */
+/* Ends and takes away what a monitor left behind. */
 static int bury(struct guest *g, struct error **err)
 {
     if (g->spec.wall == WALL_PROCESS)
@@ -140,9 +140,11 @@ int guest_delete(struct guest *g, bool force, struct error **err)
         return error_set(err, 0,
                          "the guest's folder is damaged: %s; --force removes it all the same",
                          g->reason);
-    } else if (g->status == GUEST_DEAD && bury(g, err) < 0) {
+    }
+    /* Also of one that has ended: its monitor may not have got rid of everything. */
+    if (g->status != GUEST_DAMAGED && bury(g, err) < 0)
         return -1;
-    } else if (g->status == GUEST_DAMAGED) {
+    if (g->status == GUEST_DAMAGED) {
         /* What it was is not known; a container's state is kept elsewhere, under its id. */
         struct workload none = {.pidfd = -1, .control = -1, .terminal = -1, .agent = -1};
         if (wall_container.cleanup(g, &none, err) < 0)

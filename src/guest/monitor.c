@@ -106,13 +106,21 @@ static void finish_state(struct monitor *m)
     ERROR_CLEANUP err = NULL;
     if (unlinkat(g->dirfd, "control", 0) < 0 && errno != ENOENT)
         log_warn("guest %.12s: remove the control socket: %s", g->id, strerror(errno));
-    if (m->wall->cleanup(g, &m->w, &err) < 0)
+    /* What could not be taken away stays written down, for `rm --force`. */
+    bool gone = m->wall->cleanup(g, &m->w, &err) == 0;
+    if (!gone) {
         log_warn("guest %.12s: %s", g->id, error_text(err));
+        g->reason = g->reason ? g->reason : xstrdup(error_text(err));
+    }
     error_free(&err);
-    if (g->spec.auto_remove) {
-        if (guest_remove(g, &err) < 0)
-            log_warn("guest %.12s: %s", g->id, error_text(err));
-    } else {
+    if (g->spec.auto_remove && gone && guest_remove(g, &err) < 0) {
+        log_warn("guest %.12s: %s", g->id, error_text(err));
+        gone = false;
+    }
+    /* A status of 0 would say that all is well. */
+    if (!gone && g->exit_status == 0)
+        g->exit_status = 125;
+    if (!g->spec.auto_remove || !gone) {
         save_state(m);
     }
 }
@@ -380,11 +388,14 @@ static int monitor_main(struct guest *g, bool attached, int first, bool first_fr
     int r = -1;
     g->monitor = proc_identify(getpid());
     m.n_before = proc_children(getpid(), m.before, MAX_BEFORE);
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-        log_warn("prctl PR_SET_CHILD_SUBREAPER: %s", strerror(errno));
-    m.loop = loop_new(err);
-    if (!m.loop || watch_signals(&m, &before, err) < 0 || monitor_clients_listen(&m, err) < 0 ||
-        start_workload(&m, attached, err) < 0) {
+    /* What a guest leaves behind would go to somebody else, and live on. */
+    bool ready = prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
+    if (!ready)
+        error_set(err, errno, "prctl PR_SET_CHILD_SUBREAPER");
+    if (ready && !(ready = g->monitor.start != 0))
+        error_set(err, EIO, "look at process %d", (int)g->monitor.pid);
+    if (!ready || !(m.loop = loop_new(err)) || watch_signals(&m, &before, err) < 0 ||
+        monitor_clients_listen(&m, err) < 0 || start_workload(&m, attached, err) < 0) {
         *status = monitor_failure_status(*err);
         g->exit_status = *status;
         g->reason = xstrdup(error_text(*err));
@@ -448,8 +459,11 @@ static void background(struct guest *g, int conn, bool frames)
 {
     leave_caller(g, conn);
     ERROR_CLEANUP err = NULL;
-    int status;
-    if (monitor_main(g, false, fcntl(conn, F_DUPFD_CLOEXEC, 3), frames, &status, &err) < 0) {
+    int status = 125;
+    int first = fcntl(conn, F_DUPFD_CLOEXEC, 3);
+    if (first < 0)
+        error_set(&err, errno, "duplicate a descriptor");
+    if (first < 0 || monitor_main(g, false, first, frames, &status, &err) < 0) {
         AUTO_JSON *o = json_object_new_object();
         json_put_bool(o, "ok", false);
         json_put_str(o, "error", error_text(err));

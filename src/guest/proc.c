@@ -21,13 +21,17 @@ struct stat_fields {
 };
 
 /* proc(5), /proc/PID/stat: the name in parentheses may hold anything, so the fields are counted
- * from the last ')'. */
+ * from the last ')'. -1 with errno: ESRCH when there is no such process; anything else says nothing
+ * of it. */
 static int read_stat(pid_t pid, struct stat_fields *f)
 {
     AUTO_FREE char *path = xasprintf("/proc/%d/stat", (int)pid);
     AUTO_FREE char *text = NULL;
-    if (read_file_at(AT_FDCWD, path, 65536, &text, NULL, NULL) < 0)
+    if (read_file_at(AT_FDCWD, path, 65536, &text, NULL, NULL) < 0) {
+        errno = errno == ENOENT ? ESRCH : errno;
         return -1;
+    }
+    errno = EINVAL;
     char *p = strrchr(text, ')');
     if (!p ||
         sscanf(p + 1,
@@ -49,8 +53,11 @@ struct proc_id proc_identify(pid_t pid)
 bool proc_alive(struct proc_id p)
 {
     struct stat_fields f;
-    return p.pid > 0 && p.start && read_stat(p.pid, &f) == 0 && f.start == p.start &&
-           f.state != 'Z' && f.state != 'X';
+    if (p.pid <= 0 || !p.start)
+        return false;
+    if (read_stat(p.pid, &f) < 0)
+        return errno != ESRCH; /* whoever takes it for dead would bury it alive */
+    return f.start == p.start && f.state != 'Z' && f.state != 'X';
 }
 
 int proc_open(struct proc_id p)
@@ -63,9 +70,13 @@ int proc_open(struct proc_id p)
     if (fd < 0)
         return -1;
     /* Looked at after the open: from here on the pid cannot change its owner unnoticed. */
-    if (!proc_alive(p)) {
+    struct stat_fields f;
+    int code = read_stat(p.pid, &f) < 0                                 ? errno
+               : f.start != p.start || f.state == 'Z' || f.state == 'X' ? ESRCH
+                                                                        : 0;
+    if (code) {
         close(fd);
-        errno = ESRCH;
+        errno = code;
         return -1;
     }
     return fd;

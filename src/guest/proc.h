@@ -12,10 +12,11 @@ struct proc_id {
     uint64_t start;
 };
 
-/* The identity of a living process; start 0 when there is none. */
+/* The identity of a process, also of a zombie; start 0 when there is none, or it cannot be told
+ * (errno): by such an identity nobody is found again. */
 struct proc_id proc_identify(pid_t pid);
 
-/* Still the same process, and not a zombie. */
+/* Still the same process, and not a zombie; or it cannot be told. */
 bool proc_alive(struct proc_id p);
 
 /* A pidfd (CLOEXEC) of it, or -1 with errno; ESRCH when it is gone or another one has its pid. */

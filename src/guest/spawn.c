@@ -153,6 +153,12 @@ int spawn_start(const struct spawn *s, struct proc_id *id, int *pidfd, int *mast
         return -1;
     }
     *id = proc_identify(pid);
+    if (!id->start) {
+        error_set(err, errno, "look at process %d", (int)pid);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        return -1;
+    }
     *pidfd = STEAL_FD(fd);
     if (master)
         *master = STEAL_FD(m);

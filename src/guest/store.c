@@ -131,6 +131,9 @@ static int read_name(struct store *s, const char *name, char id[GUEST_ID_LEN + 1
 {
     char buf[GUEST_ID_LEN + 2];
     ssize_t n = readlinkat(s->names_fd, name, buf, sizeof buf);
+    if (n < 0)
+        return -1;
+    errno = ENOENT; /* it is nobody's name */
     if (n != GUEST_ID_LEN)
         return -1;
     buf[n] = '\0';
@@ -189,12 +192,19 @@ int store_take_name(struct store *s, const char *name, const char *id, char **ta
     }
 }
 
-void store_drop_name(struct store *s, const char *name, const char *id)
+int store_drop_name(struct store *s, const char *name, const char *id, struct error **err)
 {
     char owner[GUEST_ID_LEN + 1];
-    AUTO_CLOSE int lock = lock_names(s, NULL);
-    if (lock >= 0 && valid_name(name) && read_name(s, name, owner) == 0 && !strcmp(owner, id))
-        unlinkat(s->names_fd, name, 0);
+    AUTO_CLOSE int lock = lock_names(s, err);
+    if (lock < 0)
+        return -1;
+    if (!valid_name(name))
+        return 0;
+    if (read_name(s, name, owner) < 0)
+        return errno == ENOENT ? 0 : error_set(err, errno, "read %s/names/%s", s->path, name);
+    if (!strcmp(owner, id) && unlinkat(s->names_fd, name, 0) < 0)
+        return error_set(err, errno, "remove %s/names/%s", s->path, name);
+    return 0;
 }
 
 int store_resolve(struct store *s, const char *ref, char id[GUEST_ID_LEN + 1], struct error **err)

@@ -174,9 +174,9 @@ static int start(struct guest *g, const struct wall_stdio *io, struct workload *
     if (create(g, io, theirs, &pid, err) < 0)
         return -1;
     w->id = proc_identify(pid);
-    w->pidfd = proc_open_zombie(pid);
+    w->pidfd = w->id.start ? proc_open_zombie(pid) : -1;
     if (w->pidfd < 0) {
-        error_set(err, errno, "pidfd_open");
+        error_set(err, errno, "look at process %d", (int)pid);
     } else if (!g->spec.tty || (w->terminal = receive_fd(ours, err)) >= 0) {
         return 0;
     }
@@ -275,8 +275,8 @@ static int cleanup(struct guest *g, struct workload *w, struct error **err)
 {
     AUTO_FREE char *root = oci_root(g);
     AUTO_FREE char *state = xasprintf("%s/%s", root, g->id);
-    if (access(state, F_OK) < 0)
-        return 0; /* it was never made, or is gone */
+    if (access(state, F_OK) < 0) /* it was never made, or is gone */
+        return errno == ENOENT ? 0 : error_set(err, errno, "look at %s", state);
     return container_delete(root, g->id, true, err);
 }
 

@@ -36,8 +36,8 @@ struct task {
     pid_t pid;
     char *name; /* NULL: stopped before its parent's event told of it */
     int children;
-    unsigned long calls;
-    bool ours, was_ours, injecting, waiting;
+    unsigned long calls, since_exec;
+    bool ours, injecting, waiting;
     int code; /* the errno that the call at hand answers */
 };
 
@@ -76,6 +76,7 @@ static struct choices plausible(uint64_t nr)
     /* Never fail, or tell of nothing that is theirs to handle. (libc's start takes brk's success
      * for granted; malloc falls back on mmap.) */
     case SYS_brk:
+    case SYS_getrandom: /* for a library's hash tables; it goes on, and says so */
     case SYS_exit:
     case SYS_exit_group:
     case SYS_rt_sigreturn:
@@ -212,12 +213,11 @@ static struct task *add(pid_t pid, char *name, const struct task *parent)
             fail("too many tasks");
         }
         t = &tasks[n_tasks++];
+        *t = (struct task){0};
     }
     *t = (struct task){.pid = pid, .name = name, .waiting = t->waiting};
-    if (parent) {
+    if (parent)
         t->ours = parent->ours;
-        t->was_ours = parent->was_ours;
-    }
     return t;
 }
 
@@ -264,6 +264,9 @@ static void at_syscall(struct task *t)
         uint64_t nr = info.entry.nr;
         struct choices c = plausible(nr);
         t->calls++;
+        /* The loader's first memory, without which it falls before there is a program. */
+        if (++t->since_exec <= 3 && nr == SYS_mmap)
+            c.len = 0;
         if (listing && c.len)
             fprintf(report, "call %s %lu %lu %lu\n", t->name, t->calls, (unsigned long)nr, c.len);
         if (listing || done || strcmp(t->name, target) || t->calls != target_n || !c.len)
@@ -299,8 +302,8 @@ static bool at_exec(struct task *t)
         drop(t);
         return false;
     }
+    t->since_exec = 0;
     t->ours = now;
-    t->was_ours |= now;
     return true;
 }
 
