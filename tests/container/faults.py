@@ -13,7 +13,7 @@ from bundle import BUILD, check
 INJECT = str(BUILD / "tests/container/inject")
 # A sample for every run, each time another one; all of it, with every errno value, on demand.
 LONG = os.environ.get("WIRT_TEST_LONG") == "1"
-SHARE = int(os.environ.get("WIRT_TEST_SHARE", "12"))
+SHARE = int(os.environ.get("WIRT_TEST_SHARE", "30"))
 SEED = int(os.environ.get("WIRT_TEST_SEED", str(random.randrange(1 << 30))))
 MESSAGE_CALLS = (1, 20)  # write, writev: the message itself may be what failed
 HANG = 98
