@@ -130,6 +130,36 @@ def test_peep_ptrace():
     check(not any("HOST" in x or "FOLDER" in x for x in got), got)
 
 
+def test_peep_joined():
+    """the same of the first process of a container that joins another's namespaces, as in a pod"""
+    for joined in (("pid",), ("user", "pid")):
+        pod = Bundle(["/bin/peep", "5", "true"])
+        bring(pod, "peep")
+        if "user" in joined:
+            pod.user_namespace()
+            os.chown(pod.rootfs, BASE, BASE)
+        give(pod, ["CAP_SYS_PTRACE"] if "user" in joined else [])
+        pod.create()
+        pod.start()
+        pid = pod.state()["pid"]
+        tries = 0
+        while pod.state()["status"] == "running":
+            b = Bundle(["/bin/true"])
+            if "user" in joined:
+                b.linux["namespaces"].append({"type": "user"})
+                os.chown(b.rootfs, BASE, BASE)
+                without_mount(b, "/sys", "/sys/fs/cgroup")
+            for kind in joined:
+                b.namespace(kind)["path"] = f"/proc/{pid}/ns/{kind}"
+            status, _, err = b.run()
+            check(status == 0 or pod.state()["status"] == "stopped", err)
+            tries += 1
+        out = pod.printed().split("\n")
+        pod.delete()
+        check(tries > 2 and "seen 0" not in out, f"{tries} tries: {out}")
+        equal({x for x in out if x and not x.startswith("seen")}, set())
+
+
 def test_own_file():
     """CVE-2019-5736: the runtime's file stays, whatever is tried with /proc/PID/exe and all rights"""
     if is_dynamic(OCI):

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """No descriptor of the host is there when something is looked up for a container's process: seen from
 outside, stopped in its execve by a seccomp listener, and from inside, by commands and first lines of
-scripts that lead through /proc/self/fd."""
+scripts that lead through /proc/self/fd.
+
+timeout: 420
+"""
 import fcntl
 import os
 import pty

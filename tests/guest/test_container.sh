@@ -22,6 +22,24 @@ wirt run --rm "$scratch/small" text 2>>"$scratch/said"
 equal "a text as a command" 126 $?
 contains "and why" "Exec format error" "$(cat "$scratch/said")"
 
+# A script whose interpreter leads out through a descriptor of the runtime's, by run and by exec.
+mkdir -p "$scratch/outside" "$scratch/trap/bin" "$scratch/trap/proc"
+cp "$root/bin/busybox" "$scratch/outside/echo" 2>/dev/null || cp /bin/busybox "$scratch/outside/echo"
+cp "$scratch/outside/echo" "$scratch/trap/bin/sleep"
+for n in {3..15}; do
+    printf '#!/proc/self/fd/%d/../../../../../../../../..%s OUTSIDE\n' "$n" "$scratch/outside/echo" \
+        >"$scratch/trap/bin/$n"
+    chmod +x "$scratch/trap/bin/$n"
+done
+wirt run -d --as container --name trapped "$scratch/trap" sleep 1000 >/dev/null
+said=$(for n in {3..15}; do
+    wirt run --rm --as container "$scratch/trap" "$n" && echo "run $n"
+    wirt exec trapped "$n" && echo "exec $n"
+done 2>&1)
+check "no script runs a program of the host" test -z "$(grep -E 'OUTSIDE|^(run|exec)' <<<"$said")"
+contains "they were tried" "No such file" "$said"
+wirt rm -f trapped >/dev/null
+
 # A single program needs no root file system.
 equal "a program alone in a container" "$("$build/programs/native/fib" | tail -n 1)" \
     "$(wirt run --rm --as container "$build/programs/native/fib" | tail -n 1)"

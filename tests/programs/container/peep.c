@@ -19,6 +19,11 @@
 
 static struct stat root; /* our own */
 
+static int there(int pid)
+{
+    return kill(pid, 0) == 0 || errno == EPERM;
+}
+
 /* Whether the process has not executed its command yet: it is no child of ours. */
 static int runtime(int pid, const char *command)
 {
@@ -78,11 +83,11 @@ int main(int argc, char **argv)
     while (time(NULL) < end) {
         /* The next pid is the last one's successor: no folder has to be read. */
         for (int pid = last + 1; pid < last + 64; pid++) {
-            if (pid == getpid() || pid == 1 || kill(pid, 0) < 0)
+            if (pid == getpid() || pid == 1 || !there(pid))
                 continue;
             if (runtime(pid, argv[2])) {
                 seen++;
-                while (kill(pid, 0) == 0 && runtime(pid, argv[2]))
+                while (there(pid) && runtime(pid, argv[2]))
                     look(pid, argv[2]);
             }
             last = pid;
