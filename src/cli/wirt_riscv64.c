@@ -38,6 +38,7 @@ static const char usage[] =
     "  --trace FILE    append each translated block to FILE\n"
     "  --fd N          the program is what descriptor N is open on; PROGRAM is only its name\n"
     "  --emulator-fd N descriptor N is open on wirt-riscv64 itself (where there is no /proc)\n"
+    "  --seccomp-fd N  descriptor N has the seccomp filters that the program inherits\n"
     "  --help, --version\n"
     "\n"
     "Exit status: the program's; 126 if it cannot be run, 127 if it is not found, 125 for wrong "
@@ -52,6 +53,7 @@ enum {
     OPT_TRACE,
     OPT_FD,
     OPT_EMULATOR_FD,
+    OPT_SECCOMP_FD,
     OPT_HELP,
     OPT_VERSION
 };
@@ -66,6 +68,7 @@ static const struct option long_options[] = {
     {"version", no_argument, NULL, OPT_VERSION},
     {"fd", required_argument, NULL, OPT_FD},
     {"emulator-fd", required_argument, NULL, OPT_EMULATOR_FD},
+    {"seccomp-fd", required_argument, NULL, OPT_SECCOMP_FD},
     {NULL, 0, NULL, 0},
 };
 
@@ -157,6 +160,7 @@ static int parse_options(int argc, char **argv, struct process_config *c, char *
         case OPT_TRACE: c->trace = optarg; break;
         case OPT_FD: c->program_fd = descriptor(optarg, "--fd"); break;
         case OPT_EMULATOR_FD: c->emulator_fd = descriptor(optarg, "--emulator-fd"); break;
+        case OPT_SECCOMP_FD: c->seccomp_fd = descriptor(optarg, "--seccomp-fd"); break;
         case 'h':
         case OPT_HELP: fputs(usage, stdout); exit(0);
         case OPT_VERSION: puts("wirt-riscv64 " WIRT_VERSION); exit(0);
@@ -182,8 +186,10 @@ int main(int argc, char **argv)
 {
     ERROR_CLEANUP err = NULL;
     /* Not from whoever starts a program that has more rights: it says where libraries are. */
-    struct process_config config = {
-        .program_fd = -1, .emulator_fd = -1, .sysroot = secure_getenv("WIRT_RISCV64_L")};
+    struct process_config config = {.program_fd = -1,
+                                    .emulator_fd = -1,
+                                    .seccomp_fd = -1,
+                                    .sysroot = secure_getenv("WIRT_RISCV64_L")};
     char *argv0 = NULL;
     log_init("wirt-riscv64", LOG_WARN);
 

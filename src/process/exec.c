@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,12 +14,13 @@
 #include "base/cleanup.h"
 #include "process/loader.h"
 #include "process/path.h"
+#include "process/seccomp.h"
 #include "process/signal.h"
 
 #define SCRIPT_DEPTH  4                 /* scripts that are interpreted by scripts */
 #define HEAD_SIZE     257               /* one more than is looked at */
 #define MAX_ARGUMENTS ((size_t)1 << 20) /* far more than the host's kernel takes */
-#define MAX_OPTIONS   24                /* of the emulator, see emulator_options_begin */
+#define MAX_OPTIONS   26                /* of the emulator, see emulator_options_begin */
 
 bool shebang_parse(const uint8_t *head, size_t len, struct shebang *out)
 {
@@ -66,7 +68,7 @@ struct exec {
     const char *options[MAX_OPTIONS];
     size_t n_options;
     char limits[2][64];      /* arguments of --limit */
-    char descriptors[2][12]; /* of --fd and --emulator-fd */
+    char descriptors[3][12]; /* of --fd, --emulator-fd, --seccomp-fd */
     const char **argv;       /* room for what goes in front before it */
     size_t argc;
 };
@@ -257,7 +259,10 @@ static long exec_emulator(struct exec *x, uint64_t envp)
     emulator_options_begin(x);
     long file = hand_on(x, 0, "--fd", x->fd);
     long emulator = file < 0 ? file : hand_on(x, 1, "--emulator-fd", self);
-    long r = emulator;
+    long filters = emulator < 0 ? emulator : seccomp_save(t), kept = -1;
+    if (filters >= 0)
+        kept = hand_on(x, 2, "--seccomp-fd", (int)filters);
+    long r = filters >= 0 ? kept : filters == -1 ? 0 : filters;
     if (r >= 0) {
         emulator_options_end(x);
         if (x->argc) {
@@ -269,6 +274,10 @@ static long exec_emulator(struct exec *x, uint64_t envp)
         r = host_wait(t, SYS_execveat, (uint64_t)self, (uint64_t) "", (uint64_t)x->argv, envp,
                       AT_EMPTY_PATH, 0);
     }
+    if (kept >= 0)
+        HOST_CALL(SYS_close, kept);
+    if (filters >= 0)
+        HOST_CALL(SYS_close, filters);
     if (emulator >= 0)
         HOST_CALL(SYS_close, emulator);
     if (file >= 0)
@@ -338,11 +347,16 @@ static long exec_found(struct exec *x, uint64_t path, uint64_t argv, uint64_t en
         r = program_check(t->process, x->fd);
     if (r)
         return r;
+    /* The guest's filters are about riscv64's calls, and would not count in a program of the
+     * host's: whoever has set one gets no way around it. */
+    bool filtered = seccomp_mode(t) != SECCOMP_MODE_DISABLED;
+    if (filtered && (x->kind != PROGRAM_FOREIGN || t->process->emulator_fd < 0))
+        return -EACCES;
     signal_before_exec(t);
     if (x->kind != PROGRAM_FOREIGN || t->process->emulator_fd < 0) {
         r = exec_native(x, argv, envp);
     } else {
-        r = gives_rights(x) ? exec_native(x, argv, envp) : -ENOEXEC;
+        r = !filtered && gives_rights(x) ? exec_native(x, argv, envp) : -ENOEXEC;
         if (r == -ENOEXEC)
             r = exec_emulator(x, envp);
     }

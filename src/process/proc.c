@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "process/features.h"
 #include "process/path.h"
+#include "process/seccomp.h"
 #include "process/signal.h"
 #include "process/space.h"
 
@@ -161,6 +162,10 @@ static void write_status(const struct process *p, const char *host, struct str *
         if (is_signal_field(name) && sscanf(line + 6, ":\t%16llx\n", &value) == 1)
             str_printf(out, "%s:\t%016llx\n", name,
                        (unsigned long long)signal_field(p, current_thread, name, value));
+        else if (str_starts(line, "Seccomp:\t0\n"))
+            str_printf(out, "Seccomp:\t%d\n", seccomp_mode(current_thread));
+        else if (str_starts(line, "Seccomp_filters:\t0\n"))
+            str_printf(out, "Seccomp_filters:\t%u\n", seccomp_filters(current_thread));
         else
             str_append(out, line, (size_t)(end + 1 - line));
     }

@@ -19,6 +19,7 @@
 #include "process/appearance.h"
 #include "process/loader.h"
 #include "process/path.h"
+#include "process/seccomp.h"
 #include "process/signal.h"
 #include "process/space.h"
 #include "process/syscall.h"
@@ -304,6 +305,8 @@ int process_exec(const struct process_config *config, struct error **err)
         return -1;
     t->leader = true;
     t->tid = getpid();
+    if (config->seccomp_fd >= 0 && seccomp_restore(t, config->seccomp_fd, err) < 0)
+        return -1;
     signal_init_process(p, t);
     if (load_program(p, &program, err) < 0)
         return -1;

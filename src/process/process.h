@@ -30,6 +30,7 @@ struct process_config {
     int program_fd;  /* the ELF file, open for reading; -1: open program. Taken over. */
     int emulator_fd; /* wirt-riscv64 itself, to be executed again for the program's own execve
                         of programs like it; -1: /proc/self/exe is opened. Taken over. */
+    int seccomp_fd;  /* the filters that the program inherits (seccomp.h); -1: none. Taken over. */
 };
 
 /* Turns this process into the program. Returns only on failure to start it, with err (code ENOEXEC:

@@ -375,13 +375,19 @@ void signal_force(struct thread *t, int signo, int code, uint64_t addr)
 {
     siginfo_t info = {.si_signo = signo, .si_code = code};
     info.si_addr = (void *)addr;
+    signal_force_info(t, &info);
+}
+
+void signal_force_info(struct thread *t, const siginfo_t *info)
+{
+    int signo = info->si_signo;
     struct guest_sigaction a = take_action(t, signo);
     if ((t->mask & SIGNAL_BIT(signo)) || a.handler == (uint64_t)SIG_IGN ||
         a.handler == (uint64_t)SIG_DFL)
         process_die(signo);
     signal_block_all();
     t->suspended = false;
-    run_handler(t, &info, &a);
+    run_handler(t, info, &a);
     requeue_blocked(t);
     signal_unblock(t);
 }

@@ -47,6 +47,7 @@ void signal_deliver(struct thread *t);
 
 /* Raises a synchronous signal at t's pc; a blocked or ignored one kills the process. */
 void signal_force(struct thread *t, int signo, int code, uint64_t addr);
+void signal_force_info(struct thread *t, const siginfo_t *info);
 
 /* rt_sigreturn. */
 void signal_return(struct thread *t);

@@ -62,6 +62,7 @@ struct guest_stack { /* stack_t */
 };
 
 struct process;
+struct seccomp_filter;
 
 struct thread {
     struct cpu cpu; /* first: handlers get a struct cpu * and know what it is in */
@@ -88,8 +89,10 @@ struct thread {
     int fault_signo, fault_code; /* of the host fault that the engine turned into a trap */
     bool restart; /* pc is at an ecall that is to be made again, or to end with EINTR */
     struct guest_stack altstack;
-    void *host_stack; /* vfork child: the host stack it runs on */
-    void *scratch;    /* memory of an execve in progress */
+    _Atomic(const struct seccomp_filter *) filters; /* seccomp.c: the newest of them, or NULL */
+    bool strict;                                    /* or SECCOMP_MODE_STRICT */
+    void *host_stack;                               /* vfork child: the host stack it runs on */
+    void *scratch;                                  /* memory of an execve in progress */
     size_t scratch_size;
     uint8_t host_altstack[65536] __attribute__((aligned(16)));
 };

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "process/seccomp.h"
+
 /* Calls that the host's headers may be too old for: from 424 on the numbers are the same on all
  * architectures. */
 #ifndef SYS_cachestat
@@ -87,7 +89,10 @@ void syscall_dispatch(struct thread *t)
     bool early = trace && (nr == 93 || nr == 94 || nr == 139 || nr == 221 || nr == 281);
     if (early)
         strace_call(t, nr, a, NULL);
-    long r = make_call(t, nr, a);
+    long r = 0;
+    if ((!t->strict && !atomic_load_explicit(&t->filters, memory_order_acquire)) ||
+        seccomp_allows(t, nr, a, &r))
+        r = make_call(t, nr, a);
     if (trace && !early && r != -ERESTARTNOINTR && r != -ESTATE_SET)
         strace_call(t, nr, a, &r);
     if (r == -ESTATE_SET || r == -ERESTARTNOINTR)

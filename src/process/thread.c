@@ -86,6 +86,8 @@ static struct thread *thread_copy(struct thread *t, const struct clone_request *
     if (r->flags & CLONE_SETTLS)
         n->cpu.x[REG_TP] = r->tls;
     n->mask = t->mask;
+    atomic_store(&n->filters, atomic_load(&t->filters));
+    n->strict = t->strict;
     if (r->flags & CLONE_CHILD_CLEARTID)
         n->clear_tid = r->child_tid;
     engine_fp_changed(&n->cpu);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -12,6 +13,7 @@
 #include "process/exec.h"
 #include "process/features.h"
 #include "process/loader.h"
+#include "process/seccomp.h"
 #include "process/syscall.h"
 #include "process/thread.h"
 
@@ -104,15 +106,29 @@ long sys_execveat(struct thread *t, const uint64_t a[6])
     return exec_program(t, (int)a[0], a[1], a[2], a[3], (int)a[4]);
 }
 
+static long set_seccomp(struct thread *t, uint64_t mode, uint64_t filter)
+{
+    switch (mode) {
+    case SECCOMP_MODE_STRICT: return seccomp_set(t, SECCOMP_SET_MODE_STRICT, 0, 0);
+    case SECCOMP_MODE_FILTER: return seccomp_set(t, SECCOMP_SET_MODE_FILTER, 0, filter);
+    default: return -EINVAL;
+    }
+}
+
+long sys_seccomp(struct thread *t, const uint64_t a[6])
+{
+    return seccomp_set(t, a[0], a[1], a[2]);
+}
+
 long sys_prctl(struct thread *t, const uint64_t a[6])
 {
     switch ((int)a[0]) {
-    case PR_SET_SECCOMP: /* a filter would see the emulator's calls, not the guest's */
-    case PR_SET_MM:      /* would tell the host about the emulator's memory */
-    case PR_GET_TSC:     /* what x86 only has */
+    case PR_SET_SECCOMP: return set_seccomp(t, a[1], a[2]);
+    case PR_GET_SECCOMP: return seccomp_mode(t);
+    case PR_SET_MM:  /* would tell the host about the emulator's memory */
+    case PR_GET_TSC: /* what x86 only has */
     case PR_SET_TSC:
     case PR_SET_SYSCALL_USER_DISPATCH: return -EINVAL;
-    case PR_GET_SECCOMP: return 0;
     case PR_RISCV_SET_ICACHE_FLUSH_CTX: /* fence.i is for all threads here anyway */
         return a[1] > 1 || a[2] > 1 ? -EINVAL : 0;
     default: return host_wait(t, SYS_prctl, a[0], a[1], a[2], a[3], a[4], 0);
