@@ -100,6 +100,22 @@ int mounts_clone(const struct config *c, int dirfd, const char *path, unsigned f
     return STEAL_FD(tree);
 }
 
+/* Remembers where procfs and sysfs are, for what is masked in them. tree: its mount. */
+static int remember(struct mount_context *c, const struct mount_entry *m, int tree,
+                    struct error **err)
+{
+    for (size_t i = 0; i < sizeof c->kernel / sizeof *c->kernel; i++) {
+        if (c->kernel[i].destination)
+            continue;
+        c->kernel[i].fd = fcntl(tree, F_DUPFD_CLOEXEC, 0);
+        if (c->kernel[i].fd < 0)
+            return error_set(err, errno, "dup");
+        c->kernel[i].destination = m->destination;
+        return 0;
+    }
+    return 0; /* more of them: those are looked up by path */
+}
+
 static int mount_bind(struct mount_context *c, const struct mount_entry *m, int idmapped,
                       struct error **err)
 {
@@ -121,7 +137,10 @@ static int mount_bind(struct mount_context *c, const struct mount_entry *m, int 
     if (set_attributes(from, false, mount_attributes(m->flags, m->cleared), err) < 0 ||
         finish(from, m, err) < 0)
         return -1;
-    return attach(from, target, m->source, err);
+    if (attach(from, target, m->source, err) < 0)
+        return -1;
+    bool kernel_fs = !strcmp(m->destination, "/proc") || !strcmp(m->destination, "/sys");
+    return kernel_fs ? remember(c, m, from, err) : 0;
 }
 
 /* mount(2) on an open folder: the working directory names it without any path that could change. */
@@ -134,22 +153,6 @@ static int mount_on(int dirfd, const char *source, const char *type, unsigned lo
         return error_set(err, errno, "mount %s with options '%s'", type ? type : "",
                          data ? data : "");
     return 0;
-}
-
-/* Remembers where procfs and sysfs are, for what is masked in them. tree: its mount. */
-static int remember(struct mount_context *c, const struct mount_entry *m, int tree,
-                    struct error **err)
-{
-    for (size_t i = 0; i < sizeof c->kernel / sizeof *c->kernel; i++) {
-        if (c->kernel[i].destination)
-            continue;
-        c->kernel[i].fd = fcntl(tree, F_DUPFD_CLOEXEC, 0);
-        if (c->kernel[i].fd < 0)
-            return error_set(err, errno, "dup");
-        c->kernel[i].destination = m->destination;
-        return 0;
-    }
-    return 0; /* more of them: those are looked up by path */
 }
 
 /* In a user namespace procfs and sysfs need a pid or network namespace of the same owner; without,

@@ -22,6 +22,7 @@
 #include "base/str.h"
 #include "container/caps.h"
 #include "container/procfs.h"
+#include "container/rlimits.h"
 #include "container/sync.h"
 
 /* struct sched_attr of sched_setattr(2), which glibc does not declare. */
@@ -258,7 +259,7 @@ int process_execute(const struct process *p, const char *file, const struct secc
         if (sig != SIGKILL && sig != SIGSTOP)
             signal(sig, SIG_DFL);
     /* Before the filter, which need not allow it. */
-    if (sync_send(sock, SYNC_EXECUTING, 0, NULL, err) < 0)
+    if (rlimits_lower(p, err) < 0 || sync_send(sock, SYNC_EXECUTING, 0, NULL, err) < 0)
         return -1;
     /* Without no_new_privs loading a filter takes CAP_SYS_ADMIN, which is gone further down: it
      * has to allow the change of user and capabilities, and nothing else. With no_new_privs it

@@ -24,13 +24,26 @@ int rlimit_from_name(const char *name)
     return -1;
 }
 
+int rlimits_lower(const struct process *p, struct error **err)
+{
+    for (size_t i = 0; i < p->rlimits_len; i++)
+        if (p->rlimits[i].resource == RLIMIT_NOFILE &&
+            setrlimit(RLIMIT_NOFILE, &p->rlimits[i].limit) < 0)
+            return error_set(err, errno, "process.rlimits: %s", p->rlimits[i].name);
+    return 0;
+}
+
 int rlimits_apply(pid_t pid, const struct process *p, struct error **err)
 {
     for (size_t i = 0; i < p->rlimits_len; i++) {
         const struct rlimit_entry *e = &p->rlimits[i];
-        if (prlimit(pid, (enum __rlimit_resource)e->resource, &e->limit, NULL) == 0)
+        struct rlimit now = {0}, set = e->limit;
+        if (e->resource == RLIMIT_NOFILE && prlimit(pid, RLIMIT_NOFILE, NULL, &now) == 0) {
+            set.rlim_cur = set.rlim_cur > now.rlim_cur ? set.rlim_cur : now.rlim_cur;
+            set.rlim_max = set.rlim_max > now.rlim_max ? set.rlim_max : now.rlim_max;
+        }
+        if (prlimit(pid, (enum __rlimit_resource)e->resource, &set, NULL) == 0)
             continue;
-        struct rlimit now = {0};
         int code = errno;
         if (code == EPERM && getrlimit((enum __rlimit_resource)e->resource, &now) == 0)
             return error_set(

@@ -455,24 +455,30 @@ def test_races():
 
 def test_race_of_proc():
     """CVE-2025-52881, 2025-62161: the folder of procfs exchanged while it is mounted: masked, or none"""
-    b = Bundle(shell="for p in /proc /other; do [ -e $p/keys ] && stat -c \"$p %t:%T\" $p/keys; done; "
-                     "true")
-    os.mkdir(os.path.join(b.rootfs, "other"))
-    b.linux["maskedPaths"] = ["/proc/keys"]
-    b.write()
-    swap = subprocess.Popen([str(PROGRAMS / "swap"), os.path.join(b.rootfs, "proc"),
-                             os.path.join(b.rootfs, "other")])
-    end, masked = time.monotonic() + 8, 0
-    try:
-        while time.monotonic() < end:
-            status, out, err = b.run(write=False)
-            for line in out.splitlines():
-                contains(line, " 1:3")
-                masked += 1
-    finally:
-        swap.kill()
-        swap.wait()
-    check(masked > 0, "never ran")
+    for bound in (False, True):
+        b = Bundle(shell="for p in /proc /other; do [ -e $p/keys ] && stat -c \"$p %t:%T\" $p/keys; "
+                         "done; true")
+        os.mkdir(os.path.join(b.rootfs, "other"))
+        b.linux["maskedPaths"] = ["/proc/keys"]
+        if bound:
+            b.without("pid")
+            without_mount(b, "/proc")
+            b.config["mounts"].insert(0, {"destination": "/proc", "type": "bind", "source": "/proc",
+                                          "options": ["rbind"]})
+        b.write()
+        swap = subprocess.Popen([str(PROGRAMS / "swap"), os.path.join(b.rootfs, "proc"),
+                                 os.path.join(b.rootfs, "other")])
+        end, masked = time.monotonic() + 6, 0
+        try:
+            while time.monotonic() < end:
+                status, out, err = b.run(write=False)
+                for line in out.splitlines():
+                    contains(line, " 1:3")
+                    masked += 1
+        finally:
+            swap.kill()
+            swap.wait()
+        check(masked > 0, "never ran")
 
 
 # ---- what the configuration and the command line say ----

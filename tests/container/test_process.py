@@ -116,6 +116,19 @@ def test_rlimits():
     equal(b.output(), "100\n200\n0\n")
 
 
+def test_few_descriptors():
+    """a limit of open files holds for the command, not for what is done before it"""
+    for n in (3, 4, 16):
+        b = Bundle(shell="ulimit -Sn; ulimit -Hn")
+        b.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": n, "hard": n + 1}]
+        equal(b.output(), f"{n}\n{n + 1}\n")
+    b.process["args"] = ["/bin/sleep", "1000"]
+    b.create()
+    b.start()
+    equal(b.oci("exec", b.id, "sh", "-c", "ulimit -Sn; ulimit -Hn")[:2], (0, "16\n17\n"))
+    b.delete()
+
+
 def test_rlimit_too_high():
     """a limit above the runtime's own says so when it may not be raised"""
     b = Bundle()
