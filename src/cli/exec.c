@@ -33,11 +33,11 @@ struct request {
 static int exec_one(struct guest *g, void *arg, struct error **err)
 {
     struct request *r = arg;
-    const struct wall *wall = wall_of(g->spec.wall);
+    const struct wall *wall = wall_of(&g->spec);
     if (g->status != GUEST_RUNNING)
         return error_set(err, 0, "the guest is not running, it is %s",
                          guest_status_name(g->status));
-    if (g->spec.wall == WALL_CONTAINER && wall_protect_self(r->argv, err) < 0)
+    if (wall == &wall_container && wall_protect_self(r->argv, err) < 0)
         return -1;
     if (!r->interactive && !r->x.tty && !freopen("/dev/null", "r", stdin))
         return error_set(err, errno, "/dev/null");

@@ -29,6 +29,7 @@ enum {
     OPT_APPEND,
     OPT_DISK,
     OPT_FIRMWARE,
+    OPT_CONFINE,
     OPT_INTERPRET,
     OPT_TRACE,
     OPT_STATS,
@@ -60,6 +61,8 @@ static const struct cli_option options[] = {
     {"append", 0, "TEXT", OPT_APPEND, "machine: more for the kernel's command line"},
     {"disk", 0, "FILE[,ro][,format=raw]", OPT_DISK, "machine: a raw disk (/dev/vda, ...)"},
     {"firmware", 0, "FILE", OPT_FIRMWARE, "machine: M-mode firmware instead of the built-in SBI"},
+    {"confine", 0, NULL, OPT_CONFINE,
+     "process: in a jail, with its root file system and nothing else"},
     {"interpret", 0, NULL, OPT_INTERPRET, "interpret instead of translating"},
     {"trace", 0, "FILE", OPT_TRACE, "write what is translated and run to a file"},
     {"stats", 0, NULL, OPT_STATS, "print the engine's statistics at the end"},
@@ -253,6 +256,7 @@ static int take_option(struct run *r, int c, char *arg)
     case OPT_INITRD: set_string(&s->initrd, absolute(arg)); break;
     case OPT_APPEND: set_string(&s->append, xstrdup(arg)); break;
     case OPT_FIRMWARE: set_string(&s->firmware, absolute(arg)); break;
+    case OPT_CONFINE: s->confine = true; break;
     case OPT_INTERPRET: s->interpret = true; break;
     case OPT_TRACE: set_string(&s->trace, absolute(arg)); break;
     case OPT_STATS: s->stats = true; break;
@@ -310,9 +314,13 @@ static int run_parsed(struct cli *cli, struct run *r)
         cli_misuse(&r->p, "%s", error_text(r->err));
         return status_of_error(r->err);
     }
-    if (r->spec.wall == WALL_CONTAINER && wall_protect_self(cli->argv, &r->err) < 0)
+    const struct wall *wall = wall_of(&r->spec);
+    if (r->spec.confine && r->spec.wall != WALL_PROCESS)
+        return cli_misuse(&r->p, "--confine: a %s is confined as it is; this is for --as process",
+                          wall_name(r->spec.wall));
+    if (wall == &wall_container && wall_protect_self(cli->argv, &r->err) < 0)
         return cli_fail(r->err);
-    if (wall_of(r->spec.wall)->check(&r->spec, &r->err) < 0)
+    if (wall->check(&r->spec, &r->err) < 0)
         return cli_misuse(&r->p, "%s", error_text(r->err));
     struct store store;
     if (store_open(&store, cli->root, &r->err) < 0)

@@ -1,5 +1,7 @@
 #include "guest/container_spec.h"
 
+#include <errno.h>
+#include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,8 +47,10 @@ char **container_command(const struct guest_spec *s, char *const *command, char 
 }
 
 /* Docker's and podman's default set. */
-static json_object *capabilities(void)
+static json_object *capabilities(const struct guest_spec *s)
 {
+    if (s->confine) /* none at all */
+        return json_object_new_object();
     static const char *const names[] = {
         "CAP_AUDIT_WRITE", "CAP_CHOWN",   "CAP_DAC_OVERRIDE",     "CAP_FOWNER",     "CAP_FSETID",
         "CAP_KILL",        "CAP_MKNOD",   "CAP_NET_BIND_SERVICE", "CAP_NET_RAW",    "CAP_SETFCAP",
@@ -81,8 +85,8 @@ static int add_process(json_object *o, const struct guest *g, struct error **err
     json_put_strv(p, "env", env);
     json_put_strv(p, "args", args);
     json_put_str(p, "cwd", s->workdir ? s->workdir : "/");
-    json_object_object_add(p, "capabilities", capabilities());
-    json_put_bool(p, "noNewPrivileges", false);
+    json_object_object_add(p, "capabilities", capabilities(s));
+    json_put_bool(p, "noNewPrivileges", s->confine);
     strv_free(env);
     strv_free(args);
     return args ? 0 : -1;
@@ -214,9 +218,25 @@ static void refuse_devices(json_object *resources)
     json_object_object_add(resources, "devices", a);
 }
 
+/* clone with CLONE_NEWUSER: the one namespace that needs no capability, and gives them all. */
+static json_object *refuse_clone(void)
+{
+    json_object *rule = json_object_new_object(), *args = json_object_new_array(),
+                *arg = json_object_new_object();
+    json_put_int(arg, "index", 0);
+    json_put_int(arg, "value", CLONE_NEWUSER);
+    json_put_int(arg, "valueTwo", CLONE_NEWUSER);
+    json_put_str(arg, "op", "SCMP_CMP_MASKED_EQ");
+    json_object_array_add(args, arg);
+    json_object_object_add(rule, "names", WORDS("clone"));
+    json_put_str(rule, "action", "SCMP_ACT_ERRNO");
+    json_object_object_add(rule, "args", args);
+    return rule;
+}
+
 /* Calls that speak to the kernel as a whole and not to the container's part of it. Most of them ask
  * for a capability that a container does not have; this is the second lock. */
-static json_object *seccomp(void)
+static json_object *seccomp(const struct guest_spec *s)
 {
     static const char *const refused[] = {"acct",
                                           "add_key",
@@ -254,6 +274,31 @@ static json_object *seccomp(void)
                                           "ustat",
                                           "vhangup",
                                           NULL};
+    /* What a confined process has no use for, and what kernels had most of their holes in: other
+     * namespaces and mounts, other processes' memory. */
+    static const char *const confined[] = {"fsconfig",
+                                           "fsmount",
+                                           "fsopen",
+                                           "fspick",
+                                           "io_uring_enter",
+                                           "io_uring_register",
+                                           "io_uring_setup",
+                                           "kcmp",
+                                           "mount",
+                                           "mount_setattr",
+                                           "move_mount",
+                                           "name_to_handle_at",
+                                           "open_tree",
+                                           "pidfd_getfd",
+                                           "pivot_root",
+                                           "process_madvise",
+                                           "process_vm_readv",
+                                           "process_vm_writev",
+                                           "ptrace",
+                                           "setns",
+                                           "umount2",
+                                           "unshare",
+                                           NULL};
     json_object *o = json_object_new_object(), *rule = json_object_new_object(),
                 *rules = json_object_new_array();
     json_put_str(o, "defaultAction", "SCMP_ACT_ALLOW");
@@ -262,6 +307,18 @@ static json_object *seccomp(void)
     json_object_object_add(rule, "names", words(refused));
     json_put_str(rule, "action", "SCMP_ACT_ERRNO");
     json_object_array_add(rules, rule);
+    if (s->confine) {
+        rule = json_object_new_object();
+        json_object_object_add(rule, "names", words(confined));
+        json_put_str(rule, "action", "SCMP_ACT_ERRNO");
+        json_object_array_add(rules, rule);
+        json_object_array_add(rules, refuse_clone());
+        rule = json_object_new_object(); /* its flags are in memory: libc goes back to clone */
+        json_object_object_add(rule, "names", WORDS("clone3"));
+        json_put_str(rule, "action", "SCMP_ACT_ERRNO");
+        json_put_int(rule, "errnoRet", ENOSYS);
+        json_object_array_add(rules, rule);
+    }
     json_object_object_add(o, "syscalls", rules);
     return o;
 }
@@ -283,7 +340,7 @@ static json_object *linux_part(const struct guest *g, bool rootless)
     if (!rootless)
         refuse_devices(r);
     json_object_object_add(o, "resources", r);
-    json_object_object_add(o, "seccomp", seccomp());
+    json_object_object_add(o, "seccomp", seccomp(s));
     json_object_object_add(o, "maskedPaths",
                            WORDS("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys",
                                  "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",

@@ -52,13 +52,13 @@ static int kill_and_wait(struct proc_id p, struct error **err)
 /* Ends and takes away what a monitor left behind. */
 static int bury(struct guest *g, struct error **err)
 {
-    if (g->spec.wall == WALL_PROCESS)
+    if (wall_of(&g->spec) == &wall_process)
         keeper_wait(g->workload);
     if (kill_and_wait(g->workload, err) < 0)
         return -1;
     struct workload w = {
         .id = g->workload, .pidfd = -1, .control = -1, .terminal = -1, .agent = -1};
-    return wall_of(g->spec.wall)->cleanup(g, &w, err);
+    return wall_of(&g->spec)->cleanup(g, &w, err);
 }
 
 int guest_stop(struct guest *g, int64_t timeout, struct error **err)

@@ -347,7 +347,7 @@ int monitor_failure_status(const struct error *err)
 
 static void monitor_init(struct monitor *m, struct guest *g)
 {
-    *m = (struct monitor){.g = g, .wall = wall_of(g->spec.wall)};
+    *m = (struct monitor){.g = g, .wall = wall_of(&g->spec)};
     m->listener = m->signals = m->input = -1;
     m->outputs[0] = m->outputs[1] = m->sinks[0].fd = m->sinks[1].fd = -1;
     m->w.pidfd = m->w.control = m->w.terminal = m->w.agent = -1;

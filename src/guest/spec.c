@@ -114,6 +114,7 @@ json_object *spec_to_json(const struct guest_spec *s)
     json_put_bool(o, "interactive", s->interactive);
     json_put_bool(o, "autoRemove", s->auto_remove);
     json_put_bool(o, "readOnly", s->read_only);
+    json_put_bool(o, "confine", s->confine);
     json_put_str(o, "kernel", s->kernel);
     json_put_str(o, "initrd", s->initrd);
     json_put_str(o, "append", s->append);
@@ -219,6 +220,7 @@ int spec_from_json(struct guest_spec *s, json_object *o, struct error **err)
     s->interactive = json_get_bool(o, "interactive", false);
     s->auto_remove = json_get_bool(o, "autoRemove", false);
     s->read_only = json_get_bool(o, "readOnly", false);
+    s->confine = json_get_bool(o, "confine", false);
     s->kernel = json_get_dup(o, "kernel");
     s->initrd = json_get_dup(o, "initrd");
     s->append = json_get_dup(o, "append");

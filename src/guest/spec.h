@@ -71,6 +71,7 @@ struct guest_spec {
     struct guest_disk *disks;
     unsigned n_disks;
     bool interpret, stats;
+    bool confine; /* a process in a jail: the container wall makes it */
     char *trace;
 };
 

@@ -10,10 +10,10 @@
 #include "base/str.h"
 #include "container/container.h"
 
-const struct wall *wall_of(enum wall_kind kind)
+const struct wall *wall_of(const struct guest_spec *s)
 {
-    switch (kind) {
-    case WALL_PROCESS: return &wall_process;
+    switch (s->wall) {
+    case WALL_PROCESS: return s->confine ? &wall_container : &wall_process;
     case WALL_MACHINE: return &wall_machine;
     default: return &wall_container;
     }

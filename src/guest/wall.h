@@ -80,7 +80,8 @@ struct wall {
 
 extern const struct wall wall_container, wall_process, wall_machine;
 
-const struct wall *wall_of(enum wall_kind kind);
+/* The wall that makes and keeps a guest: that of its kind, but for a process that is confined. */
+const struct wall *wall_of(const struct guest_spec *s);
 
 /* ---- help for the walls ---- */
 

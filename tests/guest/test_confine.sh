@@ -1,0 +1,113 @@
+#!/bin/bash
+# wirt run --as process --confine: a riscv64 program that sees its root file system and nothing else of the
+# host. Each thing is tried from inside, and beside it, without --confine, shown to be there.
+# timeout: 300
+. "$(dirname "$0")/../lib.sh"
+within_reach
+[ -x "$guest/rootfs/bin/sh" ] || { skip "a confined process" "needs the guests (make guest)"; finish; }
+root=$guest/rootfs
+cat >"$scratch/try.c" <<'C'
+/* try PID PATH PORT [all]: what can be done to the host, one word each. What leaves something behind
+ * where it succeeds is only tried with all. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void say(const char *what, int done) { printf("%s:%s\n", what, done ? "yes" : "no"); }
+int main(int argc, char **argv)
+{
+    pid_t pid = atoi(argv[1]);
+    char b[8] = "", up[64] = "";
+    for (int i = 0; i < 20; i++)
+        strcat(up, "../");
+    say("open", open(argv[2], O_RDONLY) >= 0);
+    say("signal", kill(pid, 0) == 0);
+    struct iovec l = {b, 8}, r = {(void *)0x400000, 8};
+    say("memory", process_vm_readv(pid, &l, 1, &r, 1, 0) > 0 || errno == EFAULT);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[3])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    say("connect", connect(socket(AF_INET, SOCK_STREAM, 0), (void *)&a, sizeof a) == 0);
+    if (argc < 5)
+        return 0;
+    mkdir("/tmp/wirt-away", 0700);
+    say("mount", mount("none", "/tmp/wirt-away", "tmpfs", 0, NULL) == 0);
+    umount2("/tmp/wirt-away", MNT_DETACH);
+    say("namespace", unshare(CLONE_NEWUSER) == 0);
+    long child = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+    if (child == 0)
+        _exit(0);
+    say("clone", child > 0);
+    say("join", setns(open("/proc/1/ns/mnt", O_RDONLY), 0) == 0);
+    say("device", mknod("/tmp/wirt-null", S_IFCHR | 0600, 1 << 8 | 3) == 0);
+    int escaped = 0;
+    int here = open("/", O_RDONLY);
+    if (chroot("/tmp/wirt-away") == 0 && fchdir(here) == 0 && chdir(up) == 0 && chroot(".") == 0)
+        escaped = open(argv[2], O_RDONLY) >= 0;
+    say("chroot", escaped);
+    for (int fd = 3; fd < 1100; fd++)
+        if (fd != here && openat(fd, up + 3, O_PATH) >= 0)
+            say("descriptor", 1);
+    unlink("/tmp/wirt-null");
+    rmdir("/tmp/wirt-away");
+    return 0;
+}
+C
+riscv64-linux-gnu-gcc -O1 -static "$scratch/try.c" -o "$scratch/try" || exit 1
+echo secret >"$scratch/secret"
+chmod 711 "$scratch"
+python3 -c 'import socket, sys, time
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(16); print(s.getsockname()[1], flush=True); time.sleep(300)' >"$scratch/port" &
+server=$!
+sleep 300 &
+victim=$!
+trap 'kill $server $victim 2>/dev/null; end_test' EXIT
+wait_for 10 test -s "$scratch/port"
+try() { wirt run --rm --as process "$@" "$scratch/try" "$victim" "$scratch/secret" "$(cat "$scratch/port")" "${how[@]}" 2>&1; }
+how=()
+
+free=$(try)
+for what in open signal memory connect; do
+    contains "without --confine: $what" "$what:yes" "$free"
+done
+how=(all)
+jailed=$(try --confine)
+for what in open signal memory connect mount namespace clone join device chroot; do
+    contains "confined: no $what" "$what:no" "$jailed"
+done
+equal "confined: no descriptor of the host's" "" "$(grep descriptor <<<"$jailed")"
+contains "--network host opens the network alone" "connect:yes" "$(how=() && try --confine --network host | grep -v open:yes)"
+
+run() { wirt run --rm --as process --confine "$@" 2>&1; }
+equal "a root file system's programs run" "Linux riscv64" "$(run "$root" uname -sm)"
+equal "and the programs that they run" "3" "$(run "$root" sh -c 'ls / >/dev/null; expr $(echo 1) + 2')"
+equal "the first is number 1" 1 "$(run "$root" sh -c 'echo $$')"
+status=$(run "$root" cat /proc/self/status)
+for line in "NoNewPrivs:	1" "Seccomp:	2" "CapEff:	0000000000000000" "CapBnd:	0000000000000000" "CapPrm:	0000000000000000"; do
+    contains "$line" "$line" "$status"
+done
+contains "no file of the host's" "No such file" "$(run "$root" ls "$scratch/secret")"
+equal "no interface but lo" "lo" "$(run "$root" sh -c 'sed -n "s/^ *\([a-z0-9]*\):.*/\1/p" /proc/net/dev' | xargs)"
+run "$root" sh -c 'exit 9' >/dev/null
+equal "exit status" 9 $?
+
+wirt run -d --as process --confine --name c "$root" sh -c 'setsid sleep 1000 & while :; do sleep 1; done' >/dev/null
+equal "it is a process" process "$(wirt inspect c | jq -r '.[0].config.wall')"
+equal "wirt exec is confined too" "NoNewPrivs:	1" "$(wirt exec c grep NoNewPrivs /proc/self/status)"
+check "and in the same jail" test "$(wirt exec c sh -c 'ls /proc' | grep -cE '^[0-9]+$')" -ge 3
+check "stats" jq -e '.[0].pids >= 1 and .[0].memory > 0' <(wirt stats --json c)
+wirt rm -f c >/dev/null
+equal "nothing is left" "" "$(wirt ps -aq)"
+contains "--confine is for processes" "--confine: a container is confined as it is" "$(wirt run --as container --confine "$root" true 2>&1)"
+finish
