@@ -211,6 +211,26 @@ def test_abstract_sockets():
     equal(mine, set())
 
 
+def test_state_is_private():
+    """CVE-2021-41103: other users enter no folder of the runtime's state"""
+    b = Bundle(["/bin/sleep", "1000"])
+    b.create()
+    for path in (ROOT, os.path.join(ROOT, b.id)):
+        equal(os.stat(path).st_mode & 0o077, 0)
+    b.delete()
+
+
+def test_default_masks():
+    """CVE-2018-10892, 2020-8694: what of procfs and sysfs concerns the host is masked by default"""
+    b = Bundle(shell="for f in acpi asound keys kcore latency_stats scsi sched_debug timer_list "
+                     "timer_stats interrupts; do [ -d /proc/$f ] && find /proc/$f -mindepth 1; "
+                     "[ -f /proc/$f ] && echo $f; done; find /sys/firmware "
+                     "/sys/devices/virtual/powercap -mindepth 1 2>/dev/null; "
+                     "for f in bus fs irq sys sysrq-trigger; do [ ! -e /proc/$f ] || grep -q "
+                     "\" /proc/$f ro\" /proc/self/mountinfo || echo $f; done; true")
+    equal(b.output(), "")
+
+
 # ---- links and races in the root file system ----
 
 def test_proc_links():
