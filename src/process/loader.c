@@ -166,6 +166,16 @@ static void free_elf(struct elf *e)
 
 #define ELF_CLEANUP __attribute__((cleanup(free_elf))) struct elf
 
+static void close_elf(struct elf *e)
+{
+    if (e->fd >= 0)
+        close(e->fd);
+    free_elf(e);
+}
+
+/* One that has its descriptor to itself. */
+#define OWN_ELF_CLEANUP __attribute__((cleanup(close_elf))) struct elf
+
 /* A random multiple of a page below 4 GiB; 0 where the user has switched that off. */
 uint64_t random_offset(void)
 {
@@ -313,7 +323,7 @@ static int read_interp(const struct elf *e, char **path, struct error **err)
     return 0;
 }
 
-/* The program's interpreter: the descriptor to e->fd, which the caller closes. */
+/* The program's interpreter, with a descriptor of its own. */
 static int open_interp(struct process *p, const char *guest_path, struct elf *e, struct error **err)
 {
     struct host_path host;
@@ -331,10 +341,8 @@ static int open_interp(struct process *p, const char *guest_path, struct elf *e,
 static int load_interp(struct process *p, const char *guest_path, uint64_t *base, uint64_t *entry,
                        struct error **err)
 {
-    ELF_CLEANUP e = {.fd = -1};
-    int r = open_interp(p, guest_path, &e, err);
-    AUTO_CLOSE int fd = e.fd;
-    if (r < 0 || map_elf(p, &e, false, base, err) < 0)
+    OWN_ELF_CLEANUP e = {.fd = -1};
+    if (open_interp(p, guest_path, &e, err) < 0 || map_elf(p, &e, false, base, err) < 0)
         return -1;
     *entry = e.head.e_entry + *base;
     *base += e.lo;
@@ -350,10 +358,8 @@ long program_check(struct process *p, int fd)
         return -error_code(err);
     if (!interp)
         return 0;
-    ELF_CLEANUP i = {.fd = -1};
-    int r = open_interp(p, interp, &i, &err);
-    AUTO_CLOSE int interp_fd = i.fd;
-    if (r == 0)
+    OWN_ELF_CLEANUP i = {.fd = -1};
+    if (open_interp(p, interp, &i, &err) == 0)
         return 0;
     return error_code(err) == ENOEXEC ? -ELIBBAD : -error_code(err);
 }

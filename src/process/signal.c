@@ -8,6 +8,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "process/core.h"
+
 #define HOST_SA_RESTORER   0x04000000ul
 #define GUEST_SA_RESTART   0x10000000ul
 #define GUEST_SA_NODEFER   0x40000000ul
@@ -247,6 +249,32 @@ static bool stops_by_default(int signo)
     return signo == SIGTSTP || signo == SIGTTIN || signo == SIGTTOU || signo == SIGSTOP;
 }
 
+static bool dumps_by_default(int signo)
+{
+    return signo == SIGQUIT || signo == SIGILL || signo == SIGTRAP || signo == SIGABRT ||
+           signo == SIGBUS || signo == SIGFPE || signo == SIGSEGV || signo == SIGXCPU ||
+           signo == SIGXFSZ || signo == SIGSYS;
+}
+
+_Noreturn static void die_of(struct thread *t, const siginfo_t *info)
+{
+    signal_block_all();
+    if (dumps_by_default(info->si_signo))
+        core_write(t, info);
+    process_die(info->si_signo);
+}
+
+void signal_before_send(struct thread *t, int signo)
+{
+    if (signo < 1 || signo > N_SIGNALS || !dumps_by_default(signo) ||
+        (t->mask & SIGNAL_BIT(signo)) || t->sighand->action[signo].handler != (uint64_t)SIG_DFL)
+        return;
+    siginfo_t info = {.si_signo = signo, .si_code = SI_TKILL};
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    core_write(t, &info);
+}
+
 /* The interrupted system call, if any, is made again or ends with EINTR. */
 static void settle_restart(struct thread *t, bool again)
 {
@@ -299,7 +327,7 @@ static void deliver_one(struct thread *t, const siginfo_t *info)
         return;
     if (a.handler == (uint64_t)SIG_DFL) {
         if (!stops_by_default(signo))
-            process_die(signo);
+            die_of(t, info);
         HOST_CALL(SYS_kill, getpid(), SIGSTOP);
         return;
     }
@@ -384,7 +412,7 @@ void signal_force_info(struct thread *t, const siginfo_t *info)
     struct guest_sigaction a = take_action(t, signo);
     if ((t->mask & SIGNAL_BIT(signo)) || a.handler == (uint64_t)SIG_IGN ||
         a.handler == (uint64_t)SIG_DFL)
-        process_die(signo);
+        die_of(t, info);
     signal_block_all();
     t->suspended = false;
     run_handler(t, info, &a);

@@ -42,6 +42,10 @@ long signal_set_mask(struct thread *t, uint64_t mask);
 long signal_action(struct thread *t, int signo, const struct guest_sigaction *new,
                    struct guest_sigaction *old);
 
+/* t is about to send itself that signal: if it will die of it, as in abort(), the core is written
+ * now. The host's kernel has the default actions, and nothing of ours runs then. */
+void signal_before_send(struct thread *t, int signo);
+
 /* Delivers what is pending. */
 void signal_deliver(struct thread *t);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "process/syscall.h"
 
@@ -90,6 +91,27 @@ long sys_rt_sigtimedwait(struct thread *t, const uint64_t a[6])
         return info.si_signo;
     }
     return r;
+}
+
+long sys_kill(struct thread *t, const uint64_t a[6])
+{
+    if ((pid_t)a[0] == getpid())
+        signal_before_send(t, (int)a[1]);
+    return host_wait(t, SYS_kill, a[0], a[1], 0, 0, 0, 0);
+}
+
+long sys_tkill(struct thread *t, const uint64_t a[6])
+{
+    if ((pid_t)a[0] == t->tid)
+        signal_before_send(t, (int)a[1]);
+    return host_wait(t, SYS_tkill, a[0], a[1], 0, 0, 0, 0);
+}
+
+long sys_tgkill(struct thread *t, const uint64_t a[6])
+{
+    if ((pid_t)a[0] == getpid() && (pid_t)a[1] == t->tid)
+        signal_before_send(t, (int)a[2]);
+    return host_wait(t, SYS_tgkill, a[0], a[1], a[2], 0, 0, 0);
 }
 
 long sys_rt_sigreturn(struct thread *t, const uint64_t a[6])
