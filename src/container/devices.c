@@ -163,7 +163,8 @@ static int make_links(struct mount_context *m, int dev, struct error **err)
     /* An image's own /dev/ptmx node would be the host's: it is replaced by the container's. */
     AUTO_CLOSE int pts = root_open(m->rootfd, "/dev/pts/ptmx", O_PATH);
     if (pts < 0)
-        return 0;
+        return errno == ENOENT || errno == ENOTDIR ? 0 /* no devpts is mounted */
+                                                   : error_set(err, errno, "open /dev/pts/ptmx");
     if (symlinkat("pts/ptmx", dev, "ptmx") == 0)
         return 0;
     if (errno != EEXIST)
