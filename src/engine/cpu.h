@@ -76,11 +76,14 @@ struct jump_entry {
 
 #define JUMP_BITS 12
 
-/* Guest pc -> translated code, for indirect jumps and jumps to another page. One for each context.
- * The engine empties it by itself when mode or generation are not its cpu's and engine's. */
+/* Guest pc -> translated code, for indirect jumps and jumps to another page. One for each context,
+ * with a table for MODE_FP_SLOW beside the other one: programs change the rounding mode often. The
+ * engine empties it by itself when the rest of the mode or generation are not its cpu's and
+ * engine's. */
 struct jump_cache {
-    struct jump_entry entry[1 << JUMP_BITS];
+    struct jump_entry entry[2][1 << JUMP_BITS]; /* the second one: with MODE_FP_SLOW */
     uint64_t mode, generation;
+    bool slow_used; /* else the second one holds anything */
 };
 
 struct cpu {
@@ -113,8 +116,9 @@ struct cpu {
         uint64_t shadow_limit; /* calls below it leave; UINT64_MAX when an exit is requested */
         uint64_t shadow_base;  /* where it is empty */
         uint64_t call_return;  /* where translated code called C from */
-        uint64_t exit_arg;     /* number of the link that translated code was left by */
-        uint64_t failed;       /* a memory helper failed: cpu->trap is set */
+        struct jump_entry *jump_entries; /* the table of cpu->jumps for cpu->mode */
+        uint64_t exit_arg;               /* number of the link that translated code was left by */
+        uint64_t failed;                 /* a memory helper failed: cpu->trap is set */
         uint64_t spill[72];
         struct shadow_stack {
             void *map; /* with room below for what is pushed before a check */

@@ -1,7 +1,6 @@
 /* Attaching cpus, and the loop that finds, makes and enters translated blocks. */
 #include "engine/engine.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -16,9 +15,6 @@
 #define MXCSR_DEFAULT   0x1f80 /* all exceptions masked, round to nearest */
 #define CACHE_BYTES     ((size_t)64 << 20)
 #define CACHE_BYTES_MIN ((size_t)64 << 10) /* the stubs, and a block of one instruction */
-/* Memory for blocks' descriptions, of which real programs need 2 to 3 times as much as for code. */
-#define TABLE_BYTES(cache_size) (4 * (cache_size) + ((size_t)4 << 20))
-#define BLOCKS_LIMIT            4096 /* interpreter: blocks kept; each holds its whole IR */
 
 struct engine *engine_new(const struct engine_config *config, struct error **err)
 {
@@ -97,11 +93,29 @@ void engine_request_exit(struct cpu *cpu)
     __atomic_store_n(&cpu->p.shadow_limit, UINT64_MAX, __ATOMIC_SEQ_CST);
 }
 
+static void select_jumps(struct cpu *cpu)
+{
+    struct jump_cache *j = cpu->jumps;
+    bool slow = cpu->mode & MODE_FP_SLOW;
+    if (slow && !j->slow_used) {
+        memset(j->entry[1], 0xff, sizeof j->entry[1]);
+        j->slow_used = true;
+    }
+    cpu->p.jump_entries = j->entry[slow];
+}
+
 void engine_set_context(struct cpu *cpu, struct tlb *tlb, struct jump_cache *jumps)
 {
     cpu->tlb = tlb;
     cpu->jumps = jumps;
+    select_jumps(cpu);
     shadow_switch(cpu);
+}
+
+void engine_rounding_changed(struct cpu *cpu)
+{
+    select_jumps(cpu);
+    shadow_check_mode(cpu);
 }
 
 void engine_forget_returns(struct cpu *cpu)
@@ -109,10 +123,7 @@ void engine_forget_returns(struct cpu *cpu)
     shadow_reset_all(cpu);
 }
 
-/* Empties the whole cache. Called and left with the lock held, by a cpu (self) that is not in
- * translated code, or by nobody. The lock is dropped while waiting: a cpu on its way out may need
- * it, in a handler that invalidates. */
-static void flush_locked(struct engine *e, struct cpu *self)
+void engine_flush_locked(struct engine *e, struct cpu *self)
 {
     uint64_t generation = atomic_load(&e->generation);
     while (e->flushing) {
@@ -152,7 +163,7 @@ static void flush_locked(struct engine *e, struct cpu *self)
 void engine_flush(struct engine *e)
 {
     pthread_mutex_lock(&e->lock);
-    flush_locked(e, NULL);
+    engine_flush_locked(e, NULL);
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -162,7 +173,7 @@ void engine_set_parallel(struct engine *e)
     if (!e->parallel) {
         e->parallel = true;
         if (e->blocks.n)
-            flush_locked(e, NULL);
+            engine_flush_locked(e, NULL);
     }
     pthread_mutex_unlock(&e->lock);
 }
@@ -228,176 +239,21 @@ int engine_fork_child(struct engine *e, struct cpu *self, struct error **err)
     return r;
 }
 
-/* Which block the cpu is at, and the host addresses of its pages. */
-struct place {
-    struct block_key key;
-    const uint8_t *host, *host2;
-};
-
-/* false: the instruction cannot be fetched; cpu->trap is set. */
-static bool locate(struct cpu *cpu, struct place *out)
-{
-    struct code_span span;
-    uint64_t pc = cpu->pc;
-    if (!cpu->ops->fetch(cpu, pc, &span))
-        return false;
-    *out = (struct place){{pc, span.page, NO_PAGE, cpu->mode}, span.bytes - (pc & 0xfff), NULL};
-    if (!cpu->engine->config.paged || !lift_straddles(pc, &span))
-        return true;
-    if (!cpu->ops->fetch(cpu, pc + 2, &span))
-        return false;
-    out->key.page2 = span.page;
-    out->host2 = span.bytes;
-    return true;
-}
-
-static void trace_block(struct engine *e, const struct ir_block *ir, const struct block *b)
-{
-    FILE *f = e->config.trace;
-    ir_print(f, ir);
-    if (b->code) {
-        fprintf(f, "  host code at 0x%zx:", (size_t)(b->code - e->cache.rx));
-        for (uint32_t i = 0; i < b->code_len; i++)
-            fprintf(f, "%s%02x", i % 32 ? " " : "\n   ", b->code[i]);
-        fputc('\n', f);
-    }
-    fflush(f);
-}
-
-/* What a search for a block came to. Its pointers are good as long as the engine's generation is
- * `generation`. */
-struct found {
-    enum outcome {
-        FOUND,
-        TRAPPED,
-        AGAIN,
-        TOO_LONG /* within translate: a shorter block fits, at the latest one of one instruction */
-    } what;
-    const uint8_t *code;
-    const struct ir_block *ir;
-    uint64_t page;
-};
-
-static struct found found_block(const struct block *b)
-{
-    return (struct found){.what = FOUND, .code = b->code, .ir = b->ir, .page = b->page};
-}
-
-/* Lifts the block at `at` into cpu->p.ir. Its pages are announced before their bytes are read, so
- * that no write in between goes unnoticed. AGAIN: they have become others meanwhile. */
-static enum outcome lift(struct cpu *cpu, const struct place *at, unsigned insns)
-{
-    struct ir_block *ir = cpu->p.ir;
-    bool paged = cpu->engine->config.paged;
-    if (cpu->ops->code_page) {
-        cpu->ops->code_page(cpu, at->key.page);
-        if (at->key.page2 != NO_PAGE)
-            cpu->ops->code_page(cpu, at->key.page2);
-    }
-    if (!lift_short_block(cpu, paged, insns, ir))
-        return TRAPPED;
-    return ir->page == at->key.page && ir->page2 == at->key.page2 ? FOUND : AGAIN;
-}
-
-static void count_block(struct engine *e, const struct ir_block *ir, const struct block *b)
-{
-    e->stats.blocks++;
-    e->stats.guest_insns += ir->n_guest;
-    e->stats.guest_bytes += ir->n_bytes;
-    e->stats.host_bytes += b->code_len;
-    if (e->config.trace)
-        trace_block(e, ir, b);
-}
-
-static bool table_is_full(const struct engine *e)
-{
-    return e->config.interpret
-               ? e->blocks.n >= BLOCKS_LIMIT
-               : e->blocks.n && blocks_bytes(&e->blocks) > TABLE_BYTES(e->cache.size);
-}
-
-/* Makes a block of ir. The lock is held. */
-static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const struct place *at)
-{
-    struct engine *e = cpu->engine;
-    struct block *b = blocks_find(&e->blocks, &at->key, false);
-    if (b)
-        return found_block(b); /* another hart was faster */
-    enum emitted emitted = e->config.interpret ? EMIT_DONE : emit_block(e, ir);
-    bool empty = e->cache.used == e->cache.kept;
-    if (emitted == EMIT_CUT || (emitted == EMIT_FULL && empty))
-        return (struct found){.what = TOO_LONG};
-    if (emitted == EMIT_FULL || table_is_full(e)) {
-        flush_locked(e, cpu);
-        return (struct found){.what = AGAIN};
-    }
-    struct block *old = blocks_find(&e->blocks, &at->key, true);
-    b = blocks_add(&e->blocks, ir, e->config.paged, at->host, at->host2);
-    if (e->config.interpret) {
-        b->ir = blocks_alloc(&e->blocks, sizeof *b->ir);
-        memcpy(b->ir, ir, sizeof *b->ir);
-    } else {
-        emit_place(e, b);
-        if (old)
-            emit_redirect(e, old, b->code);
-    }
-    if (old)
-        blocks_forget(&e->blocks, old);
-    count_block(e, ir, b);
-    return found_block(b);
-}
-
-static struct found translate(struct cpu *cpu, const struct place *at)
-{
-    struct engine *e = cpu->engine;
-    struct ir_block *ir = cpu->p.ir;
-    struct found f = {.what = TOO_LONG};
-    for (unsigned insns = LIFT_MAX_INSNS; f.what == TOO_LONG; insns = ir->n_guest / 2) {
-        f.what = lift(cpu, at, insns);
-        if (f.what != FOUND)
-            return f;
-        ir_optimize(ir);
-        pthread_mutex_lock(&e->lock);
-        f = add_block(cpu, ir, at);
-        assert(f.what != TOO_LONG || ir->n_guest > 1);
-        pthread_mutex_unlock(&e->lock);
-    }
-    return f;
-}
-
-/* The block at cpu->pc, translated if need be. */
-static struct found find_block(struct cpu *cpu)
-{
-    struct engine *e = cpu->engine;
-    struct place at;
-    if (!locate(cpu, &at))
-        return (struct found){.what = TRAPPED};
-    struct found f = {.what = AGAIN};
-    pthread_mutex_lock(&e->lock);
-    e->stats.lookups++;
-    struct block *b = blocks_find(&e->blocks, &at.key, false);
-    if (b) {
-        e->stats.lookup_hits++;
-        f = found_block(b);
-    }
-    pthread_mutex_unlock(&e->lock);
-    return f.what == FOUND ? f : translate(cpu, &at);
-}
-
 /* Before code is entered: drops what an older generation or another mode left behind. */
 static void check_caches(struct cpu *cpu, uint64_t generation)
 {
     struct jump_cache *j = cpu->jumps;
-    if (j->generation != generation || j->mode != cpu->mode) {
+    uint64_t mode = cpu->mode & ~(uint32_t)MODE_FP_SLOW;
+    if (j->generation != generation || j->mode != mode) {
         jump_cache_flush(j);
         j->generation = generation;
-        j->mode = cpu->mode;
+        j->mode = mode;
     }
     if (cpu->p.generation != generation) {
         shadow_reset_all(cpu);
         cpu->p.generation = generation;
     }
-    shadow_check_mode(cpu);
+    engine_rounding_changed(cpu);
 }
 
 /* Makes link `number` lead to what was found at its target. When paged the link's own page must be
@@ -462,7 +318,7 @@ static enum engine_exit run_translated(struct cpu *cpu)
             return EXIT_REQUEST;
         uint64_t generation = atomic_load(&e->generation);
         check_caches(cpu, generation);
-        struct jump_entry *j = &cpu->jumps->entry[(cpu->pc >> 1) & ((1 << JUMP_BITS) - 1)];
+        struct jump_entry *j = &cpu->p.jump_entries[(cpu->pc >> 1) & ((1 << JUMP_BITS) - 1)];
         const uint8_t *code = j->code;
         if (j->pc != cpu->pc || search) {
             struct found f = find_block(cpu);

@@ -47,10 +47,13 @@ uint64_t helper_system_last(struct cpu *cpu, uint64_t insn, uint64_t pc)
 
 uint64_t helper_fcsr(struct cpu *cpu, uint64_t insn, uint64_t pc)
 {
+    uint32_t mode = cpu->mode;
     fp_fold_flags(cpu);
     cpu->pc = pc;
     fp_csr(cpu, (uint32_t)insn);
-    return LEAVE_JUMP;
+    if (cpu->mode != mode)
+        engine_rounding_changed(cpu);
+    return 0;
 }
 
 uint64_t helper_frm_check(struct cpu *cpu, uint64_t insn, uint64_t pc)

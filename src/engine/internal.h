@@ -113,7 +113,33 @@ void shadow_switch(struct cpu *cpu);     /* to the one of cpu->mode and cpu->tlb
 void shadow_check_mode(struct cpu *cpu); /* empties it if its entries are of another mode */
 void shadow_arm(struct cpu *cpu);        /* takes back the limit that a request has raised */
 
+/* What a search for a block came to. Its pointers are good as long as the engine's generation is
+ * `generation`. */
+struct found {
+    enum found_what {
+        FOUND,
+        TRAPPED,
+        AGAIN,
+        TOO_LONG /* within translate: a shorter block fits, at the latest one of one instruction */
+    } what;
+    const uint8_t *code;
+    const struct ir_block *ir;
+    uint64_t page;
+};
+
+/* The block at cpu->pc, translated if need be. */
+struct found find_block(struct cpu *cpu);
+
+/* Empties the whole cache. Called and left with the lock held, by a cpu (self) that is not in
+ * translated code, or by nobody. The lock is dropped while waiting: a cpu on its way out may need
+ * it, in a handler that invalidates. */
+void engine_flush_locked(struct engine *e, struct cpu *self);
+
 void engine_fence_i(struct cpu *cpu);
+
+/* Of cpu->mode only MODE_FP_SLOW has changed, or maybe nothing: what translated code jumps by is
+ * that of the mode. */
+void engine_rounding_changed(struct cpu *cpu);
 
 /* helpers.c: what translated code calls. The steps answer 0 to go on, or an enum leave. */
 uint64_t helper_system(struct cpu *cpu, uint64_t insn, uint64_t pc);

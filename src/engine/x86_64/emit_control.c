@@ -146,7 +146,7 @@ static bool may_link(const struct emit *m, uint64_t target)
 void emit_jump_probe(struct assembler *a)
 {
     _Static_assert(sizeof(struct jump_entry) == 16, "scaled by 8 from pc bits above bit 0");
-    load64(a, RDX, CPU(jumps));
+    load64(a, RDX, CPU(p.jump_entries));
     mov_rr32(a, RCX, RAX);
     alu_ri(a, false, ALU_AND, RCX, ((1 << JUMP_BITS) - 1) << 1);
     lea(a, true, RCX, mem_index(RDX, RCX, 3, 0));
@@ -160,7 +160,7 @@ static void jump_by_cache(struct emit *m, uint64_t target, bool call)
     struct assembler *a = &m->a;
     int32_t entry = (int32_t)((target & (((1u << JUMP_BITS) - 1) << 1)) * 8);
     mov_ri(a, RAX, target);
-    load64(a, RCX, CPU(jumps));
+    load64(a, RCX, CPU(p.jump_entries));
     alu_rm(a, true, ALU_CMP, RAX, mem_at(RCX, entry));
     uint8_t *miss = jcc_short(a, CC_NE);
     if (call) {
@@ -376,6 +376,11 @@ static void emit_handler(struct emit *m, unsigned n, const void *fn)
     mov_ri(a, RSI, (uint64_t)i->imm);
     mov_ri(a, RDX, guest_pc(m, n));
     call_helper(m, fn);
+    if (i->op == IR_FCSR) { /* the next instruction is in a block of the mode that is now */
+        mov_ri(a, RAX, guest_pc(m, n) + m->ir->guest_len[i->gi]);
+        jmp_to(a, stub(m, m->e->stubs.jump));
+        return;
+    }
     if (i->op == IR_FRM_CHECK || (i->op == IR_SYSTEM && !(i->flags & IR_LAST))) {
         test_rr(a, false, RAX, RAX);
         jcc_to(a, CC_NE, stub(m, m->e->stubs.leave));

@@ -1,0 +1,150 @@
+/* Finding the translation of what a cpu is at; making it when there is none. */
+#include <assert.h>
+#include <string.h>
+
+#include "engine/internal.h"
+
+/* Memory for blocks' descriptions, of which real programs need 2 to 3 times as much as for code. */
+#define TABLE_BYTES(cache_size) (4 * (cache_size) + ((size_t)4 << 20))
+#define BLOCKS_LIMIT            4096 /* interpreter: blocks kept; each holds its whole IR */
+
+/* Which block the cpu is at, and the host addresses of its pages. */
+struct place {
+    struct block_key key;
+    const uint8_t *host, *host2;
+};
+
+/* false: the instruction cannot be fetched; cpu->trap is set. */
+static bool locate(struct cpu *cpu, struct place *out)
+{
+    struct code_span span;
+    uint64_t pc = cpu->pc;
+    if (!cpu->ops->fetch(cpu, pc, &span))
+        return false;
+    *out = (struct place){{pc, span.page, NO_PAGE, cpu->mode}, span.bytes - (pc & 0xfff), NULL};
+    if (!cpu->engine->config.paged || !lift_straddles(pc, &span))
+        return true;
+    if (!cpu->ops->fetch(cpu, pc + 2, &span))
+        return false;
+    out->key.page2 = span.page;
+    out->host2 = span.bytes;
+    return true;
+}
+
+static void trace_block(struct engine *e, const struct ir_block *ir, const struct block *b)
+{
+    FILE *f = e->config.trace;
+    ir_print(f, ir);
+    if (b->code) {
+        fprintf(f, "  host code at 0x%zx:", (size_t)(b->code - e->cache.rx));
+        for (uint32_t i = 0; i < b->code_len; i++)
+            fprintf(f, "%s%02x", i % 32 ? " " : "\n   ", b->code[i]);
+        fputc('\n', f);
+    }
+    fflush(f);
+}
+
+static struct found found_block(const struct block *b)
+{
+    return (struct found){.what = FOUND, .code = b->code, .ir = b->ir, .page = b->page};
+}
+
+/* Lifts the block at `at` into cpu->p.ir. Its pages are announced before their bytes are read, so
+ * that no write in between goes unnoticed. AGAIN: they have become others meanwhile. */
+static enum found_what lift(struct cpu *cpu, const struct place *at, unsigned insns)
+{
+    struct ir_block *ir = cpu->p.ir;
+    bool paged = cpu->engine->config.paged;
+    if (cpu->ops->code_page) {
+        cpu->ops->code_page(cpu, at->key.page);
+        if (at->key.page2 != NO_PAGE)
+            cpu->ops->code_page(cpu, at->key.page2);
+    }
+    if (!lift_short_block(cpu, paged, insns, ir))
+        return TRAPPED;
+    return ir->page == at->key.page && ir->page2 == at->key.page2 ? FOUND : AGAIN;
+}
+
+static void count_block(struct engine *e, const struct ir_block *ir, const struct block *b)
+{
+    e->stats.blocks++;
+    e->stats.guest_insns += ir->n_guest;
+    e->stats.guest_bytes += ir->n_bytes;
+    e->stats.host_bytes += b->code_len;
+    if (e->config.trace)
+        trace_block(e, ir, b);
+}
+
+static bool table_is_full(const struct engine *e)
+{
+    return e->config.interpret
+               ? e->blocks.n >= BLOCKS_LIMIT
+               : e->blocks.n && blocks_bytes(&e->blocks) > TABLE_BYTES(e->cache.size);
+}
+
+/* Makes a block of ir. The lock is held. */
+static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const struct place *at)
+{
+    struct engine *e = cpu->engine;
+    struct block *b = blocks_find(&e->blocks, &at->key, false);
+    if (b)
+        return found_block(b); /* another hart was faster */
+    enum emitted emitted = e->config.interpret ? EMIT_DONE : emit_block(e, ir);
+    bool empty = e->cache.used == e->cache.kept;
+    if (emitted == EMIT_CUT || (emitted == EMIT_FULL && empty))
+        return (struct found){.what = TOO_LONG};
+    if (emitted == EMIT_FULL || table_is_full(e)) {
+        engine_flush_locked(e, cpu);
+        return (struct found){.what = AGAIN};
+    }
+    struct block *old = blocks_find(&e->blocks, &at->key, true);
+    b = blocks_add(&e->blocks, ir, e->config.paged, at->host, at->host2);
+    if (e->config.interpret) {
+        b->ir = blocks_alloc(&e->blocks, sizeof *b->ir);
+        memcpy(b->ir, ir, sizeof *b->ir);
+    } else {
+        emit_place(e, b);
+        if (old)
+            emit_redirect(e, old, b->code);
+    }
+    if (old)
+        blocks_forget(&e->blocks, old);
+    count_block(e, ir, b);
+    return found_block(b);
+}
+
+static struct found translate(struct cpu *cpu, const struct place *at)
+{
+    struct engine *e = cpu->engine;
+    struct ir_block *ir = cpu->p.ir;
+    struct found f = {.what = TOO_LONG};
+    for (unsigned insns = LIFT_MAX_INSNS; f.what == TOO_LONG; insns = ir->n_guest / 2) {
+        f.what = lift(cpu, at, insns);
+        if (f.what != FOUND)
+            return f;
+        ir_optimize(ir);
+        pthread_mutex_lock(&e->lock);
+        f = add_block(cpu, ir, at);
+        assert(f.what != TOO_LONG || ir->n_guest > 1);
+        pthread_mutex_unlock(&e->lock);
+    }
+    return f;
+}
+
+struct found find_block(struct cpu *cpu)
+{
+    struct engine *e = cpu->engine;
+    struct place at;
+    if (!locate(cpu, &at))
+        return (struct found){.what = TRAPPED};
+    struct found f = {.what = AGAIN};
+    pthread_mutex_lock(&e->lock);
+    e->stats.lookups++;
+    struct block *b = blocks_find(&e->blocks, &at.key, false);
+    if (b) {
+        e->stats.lookup_hits++;
+        f = found_block(b);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return f.what == FOUND ? f : translate(cpu, &at);
+}
