@@ -16,7 +16,6 @@
 #include "base/loop.h"
 #include "base/str.h"
 #include "guest/control.h"
-#include "guest/wall_machine.h"
 
 #define MIB      (UINT64_C(1) << 20)
 #define MAX_LOW  (2048 * MIB)
@@ -67,6 +66,7 @@ static void publish(struct guest *g, const struct balance_reading *r)
     json_put_int(o, "idle", (int64_t)r->idle);
     json_put_int(o, "extra", (int64_t)r->extra);
     json_put_int(o, "pending", (int64_t)r->pending);
+    json_put_bool(o, "late", r->late);
     json_put_int(o, "when", (int64_t)clock_ns());
     const char *text = json_object_to_json_string(o);
     replace_file_at(g->dirfd, "memory.json", text, strlen(text), 0600, NULL);
@@ -94,7 +94,8 @@ static void sum_others(struct guest *g, struct balance_sum *sum)
                                     .total = positive(o, "total"),
                                     .idle = positive(o, "idle"),
                                     .extra = positive(o, "extra"),
-                                    .pending = positive(o, "pending")};
+                                    .pending = positive(o, "pending"),
+                                    .late = json_get_bool(o, "late", false)};
         balance_add(sum, &r);
     }
     strv_free(ids);
@@ -119,95 +120,163 @@ static void note(struct guest *g, const char *fmt, ...)
     dprintf(fd, "%s %s\n", when, text);
 }
 
-/* What the guest says of itself; -1 while it has no balloon driver or has said nothing yet. */
-static int read_guest(struct workload *w, const struct balance *b, struct balance_reading *out)
+static uint64_t age_ns(json_object *balloon)
 {
-    AUTO_JSON *request = control_request("stats");
-    AUTO_JSON *stats = machine_request(w, request, NULL);
+    int64_t ms = json_get_int(balloon, "age_ms", -1);
+    return ms < 0 || ms > INT64_MAX / 1000000 ? UINT64_MAX : (uint64_t)ms * 1000000;
+}
+
+static struct balance_reading read_stats(struct balance *b, json_object *stats)
+{
     json_object *o = json_get_obj(stats, "balloon"), *memory = json_get_obj(stats, "memory");
-    uint64_t ram = positive(memory, "ram_bytes");
-    uint64_t there = positive(memory, "resident_bytes") + positive(memory, "balloon_bytes");
-    uint64_t actual = positive(o, "actual"), target = b->manual + b->extra;
-    *out = (struct balance_reading){.available = positive(o, "available"),
-                                    .total = positive(o, "total"),
-                                    .idle = ram > there ? ram - there : 0,
-                                    .extra = b->extra,
-                                    .pending = target > actual ? target - actual : 0};
-    return out->total && json_get_bool(o, "running", false) ? 0 : -1;
+    struct balance_claims said = {.running = json_get_bool(o, "running", false),
+                                  .available = positive(o, "available"),
+                                  .total = positive(o, "total"),
+                                  .age_ns = age_ns(o)};
+    struct balance_counts counted = {.ram = positive(memory, "ram_bytes"),
+                                     .resident = positive(memory, "resident_bytes"),
+                                     .ballooned = positive(memory, "balloon_bytes")};
+    struct balance_reading r = balance_read(&said, &counted);
+    balance_observe(&b->promise, b->manual + b->extra, counted.ballooned, &r);
+    r.extra = b->extra;
+    return r;
 }
 
-static int set_balloon(struct guest *g, struct workload *w, uint64_t ballooned, struct error **err)
+/* A machine that did not answer in time may still do it, when it goes on: what holds is said again,
+ * behind it. */
+static void set_answered(void *arg, json_object *answer, const struct error *err)
 {
-    uint64_t memory = g->spec.limits.memory;
-    AUTO_JSON *request = control_request("balloon");
+    struct balance *b = arg;
+    b->asking = false;
+    if (err && !b->unsure)
+        note(b->g, "the balloon could not be set: %s", error_text(err));
+    if (err)
+        b->extra = b->before;
+    b->unsure = err != NULL;
+}
+
+static void send_balloon(struct balance *b)
+{
+    uint64_t memory = b->g->spec.limits.memory, ballooned = b->manual + b->extra;
+    json_object *request = control_request("balloon");
     json_put_int(request, "bytes", (int64_t)(ballooned < memory ? memory - ballooned : 0));
-    AUTO_JSON *answer = machine_request(w, request, err);
-    return answer ? 0 : -1;
+    b->asking = true;
+    machine_link_ask(b->w->machine, request, set_answered, b);
 }
 
-static void change(struct guest *g, struct workload *w, struct balance *b,
-                   const struct balance_settings *set, const struct host_memory *host,
-                   const struct balance_reading *mine, uint64_t extra)
+static void change(struct balance *b, const struct balance_settings *set,
+                   const struct host_memory *host, const struct balance_reading *mine,
+                   uint64_t extra)
 {
-    ERROR_CLEANUP err = NULL;
     uint64_t difference = extra > b->extra ? extra - b->extra : b->extra - extra;
-    if (difference < MIN_STEP && extra)
-        return;
-    if (set_balloon(g, w, b->manual + extra, &err) < 0) {
-        note(g, "the balloon could not be set: %s", error_text(err));
-        return;
-    }
-    note(g,
+    note(b->g,
          "host: %" PRIu64 " MiB available (low %" PRIu64 ", high %" PRIu64 "); guest: %" PRIu64
          " of %" PRIu64 " MiB available: %s %" PRIu64 " MiB, %" PRIu64 " MiB balanced away now",
          host->available / MIB, set->low / MIB, set->high / MIB, mine->available / MIB,
          mine->total / MIB, extra > b->extra ? "it gives" : "it gets back", difference / MIB,
          extra / MIB);
-    if (extra > b->extra)
+    if (extra > b->extra) {
         b->settle = SETTLE;
+        b->promise.rounds = 0;
+    }
+    b->before = b->extra;
     b->extra = extra;
+    send_balloon(b);
 }
 
-void balance_tick(struct guest *g, struct workload *w, struct balance *b)
+/* The settings and the host's memory, and whether they are of any concern. */
+static bool in_need(struct balance *b, struct balance_settings *set, struct host_memory *host)
 {
+    balance_settings_read(b->g->store, set);
+    if (host_memory_read(host, NULL) < 0)
+        return false;
+    if (set->automatic)
+        return host->available < set->high || host->stalled || b->extra;
+    if (!b->extra)
+        return false;
+    host->available = UINT64_MAX / 2; /* switched off: everything goes back */
+    set->low = set->high = 0;
+    host->stalled = false;
+    return true;
+}
+
+/* What this machine's `extra` shall be, from what all have published; false: as it is. */
+static bool decide(struct balance *b, const struct balance_settings *set,
+                   const struct host_memory *host, const struct balance_reading *mine,
+                   uint64_t *extra)
+{
+    struct balance_sum sum = {0};
+    balance_add(&sum, mine);
+    sum_others(b->g, &sum);
+    *extra = balance_decide(set, host, mine, &sum);
+    b->settle -= b->settle > 0;
+    if (*extra == b->extra || (*extra > b->extra && b->settle))
+        return false;
+    /* Small changes are not worth a round trip. */
+    uint64_t difference = *extra > b->extra ? *extra - b->extra : b->extra - *extra;
+    return difference >= MIN_STEP || !*extra;
+}
+
+static void stats_answered(void *arg, json_object *answer, const struct error *err)
+{
+    struct balance *b = arg;
     struct balance_settings set;
     struct host_memory host;
-    balance_settings_read(g->store, &set);
-    if (host_memory_read(&host, NULL) < 0)
-        return;
-    if (!set.automatic && b->extra) {
-        host.available = UINT64_MAX / 2; /* switched off: everything goes back */
-        set.low = set.high = 0;
-        host.stalled = false;
-    } else if (!set.automatic || (host.available >= set.high && !host.stalled && !b->extra)) {
+    uint64_t extra = 0;
+    bool changes = false;
+    b->asking = false;
+    if (!answer || !in_need(b, &set, &host)) {
         b->published = false;
         return;
     }
+    struct balance_reading mine = read_stats(b, answer);
     AUTO_CLOSE int lock =
-        openat(g->store->fd, "balance.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        openat(b->g->store->fd, "balance.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
-        return; /* somebody else decides; next second */
-    struct balance_reading mine;
-    struct balance_sum sum = {0};
-    if (read_guest(w, b, &mine) < 0)
-        return;
+        return; /* somebody else decides; next round */
     /* In the first round of need the others do not know of this machine, nor it of them. */
-    if (b->published) {
-        balance_add(&sum, &mine);
-        sum_others(g, &sum);
-        uint64_t extra = balance_decide(&set, &host, &mine, &sum);
-        b->settle -= b->settle > 0;
-        if (extra < b->extra || (extra > b->extra && !b->settle)) {
-            change(g, w, b, &set, &host, &mine, extra);
-            mine.pending += b->extra > mine.extra ? b->extra - mine.extra : 0;
-            mine.extra = b->extra;
-        }
+    struct balance_reading promised = mine;
+    if (b->published)
+        changes = decide(b, &set, &host, &mine, &extra);
+    if (changes) {
+        promised.pending += extra > mine.extra ? extra - mine.extra : 0;
+        promised.extra = extra;
     }
-    publish(g, &mine);
+    publish(b->g, &promised);
     b->published = true;
+    close(STEAL_FD(lock));
+    if (changes)
+        change(b, &set, &host, &mine, extra);
+}
+
+void balance_init(struct balance *b, struct guest *g, struct workload *w)
+{
+    *b = (struct balance){.g = g, .w = w};
+}
+
+void balance_tick(struct balance *b)
+{
+    struct balance_settings set;
+    struct host_memory host;
+    if (b->asking)
+        return; /* it may hang: that is its own affair */
+    if (b->unsure) {
+        send_balloon(b);
+        return;
+    }
+    if (!in_need(b, &set, &host)) {
+        b->published = false;
+        return;
+    }
+    b->asking = true;
+    machine_link_ask(b->w->machine, control_request("stats"), stats_answered, b);
 }
 
 void balance_set_manual(struct balance *b, uint64_t ballooned)
 {
-    *b = (struct balance){.manual = ballooned};
+    b->manual = ballooned;
+    b->extra = b->before = 0;
+    b->settle = 0;
+    b->promise = (struct balance_promise){0};
+    b->published = false;
 }

@@ -2,15 +2,22 @@
  * asking.
  *
  * Four times a second each machine's monitor looks at the host's memory (hostmem.h). A host with
- * less than `high` available is careful, one with less than `low` is short; balance_decide says
- * what that means for each machine. What the user took with `wirt balloon` is not touched. Monitors
- * do not talk to each other: each publishes its reading in its guest's folder (memory.json), and
- * the lock ROOT/balance.lock puts their decisions one after the other, so that each sees what the
- * others have promised.
+ * less than `high` available is careful, one with less than `low` is short; then the machine is
+ * asked for its statistics, and when they come, balance_decide says what that means for it. What
+ * the user took with `wirt balloon` is not touched. Monitors do not talk to each other: each
+ * publishes its reading in its guest's folder (memory.json), and the lock ROOT/balance.lock puts
+ * their decisions one after the other, so that each sees what the others have promised. The lock is
+ * held for reading and writing these files only, never while a machine is asked: one that hangs
+ * holds up nobody.
+ *
+ * What a guest says of its memory is its word, and counts as far as the host's own counters allow
+ * (balance_read, balance_observe): it has no more available than its memory without the balloon,
+ * old statistics say nothing, and pages that were promised count at the pace at which they come.
  *
  *   ROOT/balance.json     auto: bool, low, high: bytes (absent: an eighth and a quarter of the
  *                         host's, at most 2 and 4 GiB)
- *   GUEST/memory.json     available, total, idle, extra, pending: bytes; when: CLOCK_MONOTONIC ns
+ *   GUEST/memory.json     available, total, idle, extra, pending: bytes; late: bool; when:
+ *                         CLOCK_MONOTONIC ns
  *   GUEST/balance.log     each reading that led to a decision, and the decision */
 #ifndef WIRT_GUEST_BALANCE_H
 #define WIRT_GUEST_BALANCE_H
@@ -32,13 +39,43 @@ struct balance_settings {
 void balance_settings_read(struct store *s, struct balance_settings *out);
 int balance_settings_write(struct store *s, const struct balance_settings *in, struct error **err);
 
+/* What a guest says of itself. */
+struct balance_claims {
+    bool running; /* it has a balloon driver; nothing below is known without one */
+    uint64_t available, total;
+    uint64_t age_ns; /* since it said so; UINT64_MAX: never */
+};
+
+/* What the host counts of it. */
+struct balance_counts {
+    uint64_t ram, resident, ballooned;
+};
+
 /* One machine's reading. */
 struct balance_reading {
-    uint64_t available, total; /* what its guest says */
+    uint64_t available, total; /* what its guest says, as far as that can be */
     uint64_t idle;             /* its pages without memory of the host's behind them */
     uint64_t extra;            /* taken by balancing so far */
-    uint64_t pending;          /* of that, what the guest has not handed over yet */
+    uint64_t pending;          /* what the guest was asked for and is about to hand over */
+    bool late;                 /* it was asked for more than it hands over: it gives nothing more */
 };
+
+/* A machine's reading, without what it was asked for. A guest whose statistics are old or missing
+ * has its reserve available: it can spare nothing, and is not in need. */
+struct balance_reading balance_read(const struct balance_claims *said,
+                                    const struct balance_counts *counted);
+
+/* How a guest keeps its promises, round by round. */
+struct balance_promise {
+    uint64_t ballooned; /* in the round before */
+    uint64_t pace;      /* bytes that came in about the last second */
+    unsigned rounds;    /* since it was last asked for more */
+};
+
+/* One round: target is what the balloon shall have, ballooned what the host counts in it. Sets
+ * r->pending and r->late. */
+void balance_observe(struct balance_promise *p, uint64_t target, uint64_t ballooned,
+                     struct balance_reading *r);
 
 /* What the machines come to together. */
 struct balance_sum {
@@ -63,16 +100,25 @@ uint64_t balance_decide(const struct balance_settings *set, const struct host_me
                         const struct balance_reading *mine, const struct balance_sum *sum);
 
 struct balance {
+    struct guest *g;
+    struct workload *w;
     uint64_t manual; /* ballooned by the user, bytes */
     uint64_t extra;  /* ballooned on top by balancing */
+    uint64_t before; /* extra, when the machine should refuse the last change */
+    struct balance_promise promise;
     unsigned settle; /* rounds before more may be taken */
     bool published;  /* the last round was in need as well: the others know of us */
+    bool asking;     /* an answer of the machine's is waited for */
+    bool unsure;     /* whether the balloon's size is what we think */
 };
 
-/* One round for one machine. Trouble is written to the guest's balance.log. */
-void balance_tick(struct guest *g, struct workload *w, struct balance *b);
+/* For a machine's monitor; w->machine is there when it ticks. */
+void balance_init(struct balance *b, struct guest *g, struct workload *w);
 
-/* The user has set the balloon by hand: balancing starts anew from there. */
+/* Begins a round. Trouble is written to the guest's balance.log. */
+void balance_tick(struct balance *b);
+
+/* The user sets the balloon by hand: balancing starts anew from there. */
 void balance_set_manual(struct balance *b, uint64_t ballooned);
 
 #endif

@@ -3,6 +3,11 @@
 #define MIB         ((uint64_t)1 << 20)
 #define MIN_RESERVE (32 * MIB)
 
+/* Statistics are asked for in each round of need; some rounds old is a guest under load. */
+#define FRESH_NS 2000000000u
+/* Rounds, of a quarter of a second, in which a promise is believed though nothing comes. */
+#define GRACE 8
+
 static uint64_t min(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -33,9 +38,34 @@ uint64_t balance_reserve(uint64_t total)
     return max(total / 8, MIN_RESERVE);
 }
 
+struct balance_reading balance_read(const struct balance_claims *said,
+                                    const struct balance_counts *counted)
+{
+    uint64_t there = less(counted->ram, counted->ballooned);
+    bool known = said->running && said->age_ns <= FRESH_NS;
+    uint64_t total = known && said->total ? min(said->total, there) : there;
+    return (struct balance_reading){.total = total,
+                                    .available = known ? min(said->available, total)
+                                                       : balance_reserve(total),
+                                    .idle = less(there, counted->resident)};
+}
+
+void balance_observe(struct balance_promise *p, uint64_t target, uint64_t ballooned,
+                     struct balance_reading *r)
+{
+    uint64_t pending = less(target, ballooned);
+    p->pace = p->pace / 4 * 3 + less(ballooned, p->ballooned);
+    p->ballooned = ballooned;
+    p->rounds += p->rounds <= GRACE;
+    r->pending = p->rounds <= GRACE ? pending : min(pending, p->pace);
+    r->late = r->pending < pending;
+}
+
 /* What it can give; what it was asked for comes out of what it says is available. */
 static uint64_t spare(const struct balance_reading *r)
 {
+    if (r->late)
+        return 0;
     return less(r->available, balance_reserve(r->total) + r->pending);
 }
 

@@ -49,22 +49,38 @@ void monitor_kill(struct monitor *m)
         return;
     proc_signal(m->w.pidfd, SIGKILL);
     /* A frozen cgroup's processes die when it thaws. */
-    if (m->g->status == GUEST_PAUSED && m->wall->resume(m->g, &m->w, NULL) == 0)
+    if (m->g->status == GUEST_PAUSED && m->wall->resume(m->g, &m->w, NULL, NULL) >= 0)
         monitor_set_status(m, GUEST_RUNNING);
+}
+
+static void kill_refused(struct monitor *m, const char *why)
+{
+    log_warn("guest %.12s: %s; it is killed", m->g->id, why);
+    monitor_kill(m);
+}
+
+static void stop_answered(void *arg, json_object *answer, const struct error *err)
+{
+    struct monitor *m = arg;
+    if (err && !m->ended)
+        kill_refused(m, error_text(err));
 }
 
 int monitor_stop(struct monitor *m, uint64_t timeout_ns, struct error **err)
 {
     if (m->g->status == GUEST_PAUSED) {
-        if (m->wall->resume(m->g, &m->w, err) < 0)
+        if (m->wall->resume(m->g, &m->w, NULL, err) < 0)
             return -1;
         monitor_set_status(m, GUEST_RUNNING);
     }
     ERROR_CLEANUP why = NULL;
-    if (timeout_ns == 0 || m->wall->ask_to_stop(m->g, &m->w, &why) < 0) {
-        if (why)
-            log_warn("guest %.12s: %s; it is killed", m->g->id, error_text(why));
+    struct wall_later later = {.fn = stop_answered, .arg = m};
+    if (!timeout_ns) {
         monitor_kill(m);
+        return 0;
+    }
+    if (m->wall->ask_to_stop(m->g, &m->w, &later, &why) < 0) {
+        kill_refused(m, error_text(why));
         return 0;
     }
     loop_timer(m->loop, clock_ns() + timeout_ns, kill_deadline, m);
@@ -160,6 +176,7 @@ static void workload_ended(void *arg, int fd, uint32_t events)
     m->ended = true;
     loop_timer(m->loop, UINT64_MAX, kill_deadline, m);
     kill_orphans(m);
+    machine_link_finish(m->w.machine);
     monitor_agent_finish(m);
     monitor_output_drain(m);
     log_close(&m->log);
@@ -293,7 +310,7 @@ static void balance_due(void *arg)
     if (m->ended)
         return;
     if (m->g->status == GUEST_RUNNING)
-        balance_tick(m->g, &m->w, &m->balance);
+        balance_tick(&m->balance);
     loop_timer(m->loop, clock_ns() + BALANCE_TICK_NS, balance_due, m);
 }
 
@@ -306,8 +323,13 @@ static int watch_all(struct monitor *m, struct error **err)
     }
     if (monitor_output_watch(m, err) < 0 || monitor_agent_start(m, err) < 0)
         return -1;
-    if (m->w.control >= 0)
+    if (m->w.control >= 0) {
+        m->w.machine = machine_link_new(m->loop, m->w.control, err);
+        if (!m->w.machine)
+            return -1;
+        balance_init(&m->balance, m->g, &m->w);
         balance_due(m);
+    }
     return loop_watch(m->loop, m->w.pidfd, EPOLLIN, workload_ended, m, err);
 }
 
@@ -360,6 +382,7 @@ static void monitor_destroy(struct monitor *m)
 {
     monitor_clients_free(m);
     agent_link_free(m->w.link);
+    machine_link_free(m->w.machine);
     log_close(&m->log);
     if (m->outputs[0] == m->w.terminal)
         m->outputs[0] = -1;

@@ -7,15 +7,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "guest/agent_link.h"
 #include "guest/monitor_internal.h"
-#include "guest/wall_machine.h"
 
 #define MAX_CLIENTS 128
 
 static void client_ready(void *arg, int fd, uint32_t events);
+static void client_answered(void *arg, json_object *answer, const struct error *err);
 
 /* Nothing more is taken from it: the guest has yet to take what it sent before. */
 static bool client_full(const struct client *c)
@@ -104,26 +105,50 @@ static int op_kill(struct client *c, json_object *req, json_object *ans, struct 
     return c->m->wall->signal(c->m->g, &c->m->w, (int)sig, err);
 }
 
+/* What the wall answers later; and then, or at once with 0, the operation's `then` goes on. */
+static struct wall_later later(struct client *c)
+{
+    return (struct wall_later){.fn = client_answered, .arg = c};
+}
+
 static int op_pause(struct client *c, json_object *req, json_object *ans, struct error **err)
 {
     struct monitor *m = c->m;
+    struct wall_later l = later(c);
     if (m->g->status == GUEST_PAUSED)
         return error_set(err, 0, "the guest is paused already");
-    if (m->wall->pause(m->g, &m->w, err) < 0)
-        return -1;
-    monitor_set_status(m, GUEST_PAUSED);
-    return 0;
+    return m->wall->pause(m->g, &m->w, &l, err);
+}
+
+static void then_paused(struct client *c, json_object *ans, json_object *machine)
+{
+    monitor_set_status(c->m, GUEST_PAUSED);
 }
 
 static int op_resume(struct client *c, json_object *req, json_object *ans, struct error **err)
 {
     struct monitor *m = c->m;
+    struct wall_later l = later(c);
     if (m->g->status != GUEST_PAUSED)
         return error_set(err, 0, "the guest is not paused");
-    if (m->wall->resume(m->g, &m->w, err) < 0)
-        return -1;
-    monitor_set_status(m, GUEST_RUNNING);
-    return 0;
+    return m->wall->resume(m->g, &m->w, &l, err);
+}
+
+/* What was not answered in time may still be done when the machine goes on: it is undone behind
+ * it. */
+static void undo_pause(struct client *c)
+{
+    c->m->wall->resume(c->m->g, &c->m->w, NULL, NULL);
+}
+
+static void undo_resume(struct client *c)
+{
+    c->m->wall->pause(c->m->g, &c->m->w, NULL, NULL);
+}
+
+static void then_resumed(struct client *c, json_object *ans, json_object *machine)
+{
+    monitor_set_status(c->m, GUEST_RUNNING);
 }
 
 static int op_update(struct client *c, json_object *req, json_object *ans, struct error **err)
@@ -139,17 +164,25 @@ static int op_update(struct client *c, json_object *req, json_object *ans, struc
 static int op_stats(struct client *c, json_object *req, json_object *ans, struct error **err)
 {
     struct wall_stats s = {0};
-    if (c->m->wall->stats(c->m->g, &c->m->w, &s, err) < 0)
+    struct wall_later l = later(c);
+    int r = c->m->wall->stats(c->m->g, &c->m->w, &s, &l, err);
+    if (r < 0)
         return -1;
     json_put_int(ans, "cpu_us", (int64_t)s.cpu_us);
     json_put_int(ans, "memory", (int64_t)s.memory);
     json_put_int(ans, "memory_max", (int64_t)s.memory_max);
     json_put_int(ans, "pids", (int64_t)s.pids);
-    if (s.machine) {
-        json_object_object_add(ans, "machine", s.machine);
-        json_put_int(ans, "balanced", (int64_t)c->m->balance.extra);
-    }
-    return 0;
+    return r;
+}
+
+/* A machine that does not answer has no statistics of its own. */
+static void then_stats(struct client *c, json_object *ans, json_object *machine)
+{
+    if (!machine)
+        return;
+    json_object_object_del(machine, "ok");
+    json_object_object_add(ans, "machine", json_object_get(machine));
+    json_put_int(ans, "balanced", (int64_t)c->m->balance.extra);
 }
 
 static int op_machine(struct client *c, json_object *req, json_object *ans, struct error **err)
@@ -160,14 +193,17 @@ static int op_machine(struct client *c, json_object *req, json_object *ans, stru
     json_object *r = json_get_obj(req, "request");
     if (!r)
         return error_set(err, 0, "request: must be an object");
-    json_object *a = machine_request(&m->w, r, err);
-    if (!a)
-        return -1;
-    json_object_object_add(ans, "answer", a);
+    /* From here on balancing adds to what the user wants: requests arrive in their order. */
     int64_t left = json_get_int(r, "bytes", -1), memory = (int64_t)m->g->spec.limits.memory;
     if (!strcmp(json_get_str(r, "op", ""), "balloon") && left >= 0)
         balance_set_manual(&m->balance, left < memory ? (uint64_t)(memory - left) : 0);
-    return 0;
+    machine_link_ask(m->w.machine, json_object_get(r), client_answered, c);
+    return WALL_LATER;
+}
+
+static void then_machine(struct client *c, json_object *ans, json_object *machine)
+{
+    json_object_object_add(ans, "answer", json_object_get(machine));
 }
 
 static int op_wait(struct client *c, json_object *req, json_object *ans, struct error **err)
@@ -205,47 +241,92 @@ static int op_exec(struct client *c, json_object *req, json_object *ans, struct 
     return exec_start(c, req, err);
 }
 
-static const struct {
+struct operation {
     const char *op;
+    /* 0, WALL_LATER, or -1 with err. */
     int (*fn)(struct client *c, json_object *req, json_object *ans, struct error **err);
-} operations[] = {
-    {"status", op_status}, {"wait", op_wait},       {"stop", op_stop},     {"kill", op_kill},
-    {"pause", op_pause},   {"resume", op_resume},   {"update", op_update}, {"stats", op_stats},
-    {"attach", op_attach}, {"machine", op_machine}, {"exec", op_exec},
+    /* Adds what came of it; machine: a machine's answer, or NULL. May be NULL. */
+    void (*then)(struct client *c, json_object *ans, json_object *machine);
+    void (*undo)(struct client *c); /* an answer did not come in time; may be NULL */
+    bool partial;                   /* good without the machine's answer, too */
 };
+
+static const struct operation operations[] = {
+    {"status", op_status, NULL, NULL, false},
+    {"wait", op_wait, NULL, NULL, false},
+    {"stop", op_stop, NULL, NULL, false},
+    {"kill", op_kill, NULL, NULL, false},
+    {"pause", op_pause, then_paused, undo_pause, false},
+    {"resume", op_resume, then_resumed, undo_resume, false},
+    {"update", op_update, NULL, NULL, false},
+    {"stats", op_stats, then_stats, NULL, true},
+    {"attach", op_attach, NULL, NULL, false},
+    {"machine", op_machine, then_machine, NULL, false},
+    {"exec", op_exec, NULL, NULL, false},
+};
+
+/* The end of a request: ans, which is taken over, or why not. */
+static void client_complete(struct client *c, const struct operation *o, json_object *ans,
+                            json_object *machine, const struct error *err)
+{
+    if (err && !o->partial) {
+        json_object_put(ans);
+        client_refuse(c, error_text(err));
+        if (o->undo && error_code(err) == ETIMEDOUT)
+            o->undo(c);
+        return;
+    }
+    if (o->then)
+        o->then(c, ans, machine);
+    if (c->waits)
+        json_object_put(ans); /* answered at the end */
+    else
+        client_answer(c, ans);
+}
+
+static void client_answered(void *arg, json_object *answer, const struct error *err)
+{
+    struct client *c = arg;
+    const struct operation *o = c->asked;
+    c->asked = NULL;
+    client_complete(c, o, STEAL_PTR(c->answer), answer, err);
+    monitor_client_resume(c);
+    monitor_client_update(c);
+}
 
 static void client_request(struct client *c, const char *line, size_t len)
 {
     ERROR_CLEANUP err = NULL;
-    json_object *req = json_parse_object(line, len, "request", &err);
+    AUTO_JSON *req = json_parse_object(line, len, "request", &err);
     if (!req) {
         client_refuse(c, error_text(err));
         return;
     }
     const char *op = json_get_str(req, "op", "");
-    size_t i, n = sizeof operations / sizeof *operations;
-    for (i = 0; i < n && strcmp(operations[i].op, op); i++)
-        ;
-    if (i == n) {
+    const struct operation *o = operations, *end = operations + sizeof operations / sizeof *o;
+    while (o < end && strcmp(o->op, op) != 0)
+        o++;
+    if (o == end) {
         error_set(&err, 0, "op \"%.40s\" is not known", op);
         client_refuse(c, error_text(err));
     } else if (c->m->ended) {
-        if (operations[i].fn == op_wait || operations[i].fn == op_stop)
+        if (o->fn == op_wait || o->fn == op_stop)
             answer_exit(c);
         else
             client_refuse(c, "the guest has ended");
     } else {
         json_object *ans = answer_ok();
-        if (operations[i].fn(c, req, ans, &err) < 0) {
+        int r = o->fn(c, req, ans, &err);
+        if (r == WALL_LATER) {
+            c->asked = o;
+            c->answer = ans;
+        } else if (r < 0) {
             json_object_put(ans);
             client_refuse(c, error_text(err));
-        } else if (c->waits) {
-            json_object_put(ans); /* answered at the end */
         } else {
-            client_answer(c, ans);
+            client_complete(c, o, ans, NULL, NULL);
         }
     }
-    json_object_put(req);
 }
 
 /* ---- frames ---- */
@@ -300,7 +381,8 @@ static void client_frame(struct client *c, enum frame_type type, const char *p, 
 static void client_parse(struct client *c)
 {
     size_t done = 0;
-    while (!c->gone && done < c->in.len) {
+    /* Requests are answered in their order. */
+    while (!c->gone && !c->asked && done < c->in.len) {
         const char *data = c->in.data + done;
         size_t left = c->in.len - done;
         if (c->frames) {
@@ -343,6 +425,10 @@ static void client_remove(struct client *c)
         }
     }
     exec_free(c);
+    machine_link_forget(c->m->w.machine, c);
+    if (c->asked && c->asked->undo && !c->m->ended)
+        c->asked->undo(c);
+    json_object_put(c->answer);
     loop_unwatch(c->m->loop, c->fd);
     close(c->fd);
     str_free(&c->in);

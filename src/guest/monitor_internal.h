@@ -30,8 +30,10 @@ struct client {
     bool frames;   /* it speaks frames from here on */
     bool attached; /* it gets the guest's output */
     bool sends_input, waits, gone;
-    bool done;         /* it is let go when it has taken everything */
-    struct exec *exec; /* a command of its own in a machine, or NULL */
+    const struct operation *asked; /* of which the machine's answer is waited for */
+    json_object *answer;           /* to that, so far; owned */
+    bool done;                     /* it is let go when it has taken everything */
+    struct exec *exec;             /* a command of its own in a machine, or NULL */
     struct str in, out;
     struct client *next;
 };

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "guest/guest.h"
+#include "guest/machine_link.h"
 
 struct agent_link;
 struct agent_session;
@@ -18,8 +19,9 @@ struct workload {
     int control;  /* stream socket to the machine (control.h of the machine wall), or -1 */
     int terminal; /* master of the guest's terminal when it has one, or -1 */
     int agent;    /* stream socket to an agent in the machine (agent_link.h), or -1 */
-    struct agent_link *link;    /* that, at work; the monitor's */
-    struct agent_session *main; /* the first command, when the agent runs it */
+    struct agent_link *link;      /* that, at work; the monitor's */
+    struct machine_link *machine; /* control, at work; the monitor's */
+    struct agent_session *main;   /* the first command, when the agent runs it */
     void *wall_data;
 };
 
@@ -41,8 +43,16 @@ struct wall_stats {
     uint64_t cpu_us;             /* CPU time used so far */
     uint64_t memory, memory_max; /* bytes; max 0: no limit */
     uint64_t pids;
-    json_object *machine; /* the hypervisor's own statistics, or NULL; owned */
 };
+
+/* A machine is asked, and never waited for: a function that takes a struct wall_later may answer
+ * WALL_LATER in the place of 0, and then calls fn from the loop (machine_link.h). later NULL:
+ * nobody wants to know. */
+struct wall_later {
+    machine_answer_fn *fn;
+    void *arg;
+};
+#define WALL_LATER 1
 
 struct wall {
     const char *name;
@@ -62,13 +72,18 @@ struct wall {
     bool (*first_command)(const struct guest *g, struct wall_exec *x);
 
     /* Asks it to end in the way its kind is used to: SIGTERM, or the power button. */
-    int (*ask_to_stop)(struct guest *g, struct workload *w, struct error **err);
+    int (*ask_to_stop)(struct guest *g, struct workload *w, const struct wall_later *later,
+                       struct error **err);
     int (*signal)(struct guest *g, struct workload *w, int sig, struct error **err);
-    int (*pause)(struct guest *g, struct workload *w, struct error **err);
-    int (*resume)(struct guest *g, struct workload *w, struct error **err);
+    int (*pause)(struct guest *g, struct workload *w, const struct wall_later *later,
+                 struct error **err);
+    int (*resume)(struct guest *g, struct workload *w, const struct wall_later *later,
+                  struct error **err);
     int (*update)(struct guest *g, struct workload *w, const struct guest_limits *l,
                   struct error **err);
-    int (*stats)(struct guest *g, struct workload *w, struct wall_stats *out, struct error **err);
+    /* What comes later is the hypervisor's own statistics; without, *out is all there is. */
+    int (*stats)(struct guest *g, struct workload *w, struct wall_stats *out,
+                 const struct wall_later *later, struct error **err);
 
     /* Runs a command in the guest, in the calling process's name: the CLI calls it, not the
      * monitor. *status is the command's. */

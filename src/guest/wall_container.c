@@ -192,14 +192,16 @@ static int send_signal(struct guest *g, struct workload *w, int sig, struct erro
     return 0;
 }
 
-static int ask_to_stop(struct guest *g, struct workload *w, struct error **err)
+static int ask_to_stop(struct guest *g, struct workload *w, const struct wall_later *later,
+                       struct error **err)
 {
     return send_signal(g, w, SIGTERM, err);
 }
 
 /* Without a control group, which an ordinary user may not have, its processes are stopped one by
  * one. */
-static int pause_container(struct guest *g, struct workload *w, struct error **err)
+static int pause_container(struct guest *g, struct workload *w, const struct wall_later *later,
+                           struct error **err)
 {
     AUTO_FREE char *root = oci_root(g);
     ERROR_CLEANUP why = NULL;
@@ -211,7 +213,8 @@ static int pause_container(struct guest *g, struct workload *w, struct error **e
     return 0;
 }
 
-static int resume_container(struct guest *g, struct workload *w, struct error **err)
+static int resume_container(struct guest *g, struct workload *w, const struct wall_later *later,
+                            struct error **err)
 {
     AUTO_FREE char *root = oci_root(g);
     ERROR_CLEANUP why = NULL;
@@ -230,7 +233,8 @@ static int update(struct guest *g, struct workload *w, const struct guest_limits
     return container_update(root, g->id, resources, err);
 }
 
-static int stats(struct guest *g, struct workload *w, struct wall_stats *out, struct error **err)
+static int stats(struct guest *g, struct workload *w, struct wall_stats *out,
+                 const struct wall_later *later, struct error **err)
 {
     AUTO_FREE char *root = oci_root(g);
     AUTO_JSON *s = container_stats(root, g->id, err);

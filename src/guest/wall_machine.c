@@ -1,6 +1,4 @@
 /* The machine wall: a riscv64 computer, run by wirt-machine in a process of its own. */
-#include "guest/wall_machine.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -18,6 +16,7 @@
 #include "guest/control.h"
 #include "guest/machine_image.h"
 #include "guest/spawn.h"
+#include "guest/wall.h"
 #include "image/disk.h"
 #include "image/rootfs.h"
 
@@ -304,39 +303,24 @@ static bool first_command(const struct guest *g, struct wall_exec *x)
     return true;
 }
 
-json_object *machine_request(struct workload *w, json_object *request, struct error **err)
+static int machine_op(struct workload *w, const char *op, const struct wall_later *later)
 {
-    if (w->control < 0) {
-        error_set(err, 0, "the machine has no control socket");
-        return NULL;
-    }
-    /* An answer that came too late for its request is not the next one's. */
-    char late[4096];
-    while (recv(w->control, late, sizeof late, MSG_DONTWAIT) > 0)
-        ;
-    json_object *answer = control_call_fd(w->control, json_object_get(request), 2000, err);
-    if (!answer)
-        error_prefix(err, "the machine");
-    return answer;
-}
-
-static int machine_op(struct workload *w, const char *op, struct error **err)
-{
-    AUTO_JSON *request = control_request(op);
-    AUTO_JSON *answer = machine_request(w, request, err);
-    return answer ? 0 : -1;
+    machine_link_ask(w->machine, control_request(op), later ? later->fn : NULL,
+                     later ? later->arg : NULL);
+    return WALL_LATER;
 }
 
 /* An image's command is asked as behind the other walls; another system with an agent powers off in
  * good order. Nobody can be asked in a machine that has none or is still booting: the plug. */
-static int ask_to_stop(struct guest *g, struct workload *w, struct error **err)
+static int ask_to_stop(struct guest *g, struct workload *w, const struct wall_later *later,
+                       struct error **err)
 {
     if (w->main)
         agent_session_signal(w->main, SIGTERM);
     else if (!boots_image(&g->spec) && agent_link_answers(w->link))
         agent_link_poweroff(w->link, 0);
     else
-        return machine_op(w, "stop", err);
+        return machine_op(w, "stop", later);
     return 0;
 }
 
@@ -365,14 +349,16 @@ static int send_signal(struct guest *g, struct workload *w, int sig, struct erro
     return 0;
 }
 
-static int pause_machine(struct guest *g, struct workload *w, struct error **err)
+static int pause_machine(struct guest *g, struct workload *w, const struct wall_later *later,
+                         struct error **err)
 {
-    return machine_op(w, "pause", err);
+    return machine_op(w, "pause", later);
 }
 
-static int resume_machine(struct guest *g, struct workload *w, struct error **err)
+static int resume_machine(struct guest *g, struct workload *w, const struct wall_later *later,
+                          struct error **err)
 {
-    return machine_op(w, "resume", err);
+    return machine_op(w, "resume", later);
 }
 
 static int update(struct guest *g, struct workload *w, const struct guest_limits *l,
@@ -383,18 +369,15 @@ static int update(struct guest *g, struct workload *w, const struct guest_limits
                      "memory from it and gives it back");
 }
 
-static int stats(struct guest *g, struct workload *w, struct wall_stats *out, struct error **err)
+static int stats(struct guest *g, struct workload *w, struct wall_stats *out,
+                 const struct wall_later *later, struct error **err)
 {
     struct proc_usage u = proc_tree_usage(w->id.pid);
     out->cpu_us = u.cpu_us;
     out->memory = u.rss;
     out->pids = u.processes;
     out->memory_max = g->spec.limits.memory;
-    AUTO_JSON *request = control_request("stats");
-    out->machine = machine_request(w, request, NULL);
-    if (out->machine)
-        json_object_object_del(out->machine, "ok");
-    return 0;
+    return machine_op(w, "stats", later);
 }
 
 /* Asks the monitor, which has the channel to the agent, and carries the streams. */

@@ -153,7 +153,8 @@ static int send_signal(struct guest *g, struct workload *w, int sig, struct erro
     return 0;
 }
 
-static int ask_to_stop(struct guest *g, struct workload *w, struct error **err)
+static int ask_to_stop(struct guest *g, struct workload *w, const struct wall_later *later,
+                       struct error **err)
 {
     return send_signal(g, w, SIGTERM, err);
 }
@@ -169,7 +170,8 @@ static void signal_all(const struct workload *w, int sig)
         proc_tree_signal(children[i], sig);
 }
 
-static int pause_tree(struct guest *g, struct workload *w, struct error **err)
+static int pause_tree(struct guest *g, struct workload *w, const struct wall_later *later,
+                      struct error **err)
 {
     if (limits_active(g))
         return limits_freeze(g, true, err);
@@ -177,7 +179,8 @@ static int pause_tree(struct guest *g, struct workload *w, struct error **err)
     return 0;
 }
 
-static int resume_tree(struct guest *g, struct workload *w, struct error **err)
+static int resume_tree(struct guest *g, struct workload *w, const struct wall_later *later,
+                       struct error **err)
 {
     if (limits_active(g))
         return limits_freeze(g, false, err);
@@ -191,7 +194,8 @@ static int update(struct guest *g, struct workload *w, const struct guest_limits
     return limits_update(g, w->id.pid, l, err);
 }
 
-static int stats(struct guest *g, struct workload *w, struct wall_stats *out, struct error **err)
+static int stats(struct guest *g, struct workload *w, struct wall_stats *out,
+                 const struct wall_later *later, struct error **err)
 {
     if (limits_active(g))
         return limits_stats(g, w->id.pid, out, err);

@@ -94,6 +94,8 @@ static json_object *balloon_counters(const struct machine *m)
     json_object_object_add(o, "running", json_object_new_boolean(s.running));
     add(o, "target", s.target);
     add(o, "actual", s.actual);
+    if (s.time_ns)
+        add(o, "age_ms", (clock_ns() - s.time_ns) / 1000000);
     for (unsigned i = 0; i < BALLOON_N_STATS; i++)
         if (s.known >> i & 1)
             add(o, names[i], s.value[i]);

@@ -189,6 +189,137 @@ static void a_crowded_host_comes_to_rest(void **state)
     assert_int_equal(h.g[0].target, 0);
 }
 
+static void a_claim_is_bounded_by_what_the_host_counts(void **state)
+{
+    struct balance_counts counted = {.ram = GIB, .resident = 700 * MIB, .ballooned = 200 * MIB};
+    struct balance_claims said = {
+        .running = true, .available = (uint64_t)1 << 52, .total = (uint64_t)1 << 50};
+    struct balance_reading r = balance_read(&said, &counted);
+    assert_int_equal(r.total, GIB - 200 * MIB);
+    assert_int_equal(r.available, GIB - 200 * MIB);
+    assert_int_equal(r.idle, 124 * MIB);
+    said = (struct balance_claims){.running = true, .available = 300 * MIB, .total = 800 * MIB};
+    r = balance_read(&said, &counted);
+    assert_int_equal(r.total, 800 * MIB);
+    assert_int_equal(r.available, 300 * MIB);
+}
+
+/* Neither rich nor in need: nothing is taken from it, and nothing given back for it. */
+static void old_statistics_say_nothing(void **state)
+{
+    struct balance_counts counted = {.ram = GIB, .resident = 900 * MIB, .ballooned = 64 * MIB};
+    struct host_memory h = {.total = 8 * GIB, .available = 100 * MIB};
+    uint64_t claims[] = {0, 900 * MIB};
+    for (int i = 0; i < 4; i++) {
+        struct balance_claims said = {.running = i != 3,
+                                      .available = claims[i % 2],
+                                      .total = GIB,
+                                      .age_ns = i < 2 ? 3000000000u : UINT64_MAX};
+        struct balance_reading r = balance_read(&said, &counted);
+        struct balance_sum sum = {0};
+        balance_add(&sum, &r);
+        assert_int_equal(sum.gain, 0);
+        assert_int_equal(r.idle, 60 * MIB);
+        r.idle = 0;
+        r.extra = 64 * MIB;
+        decide(&h, &r, 1);
+        assert_int_equal(r.extra, 64 * MIB);
+    }
+}
+
+static void promises_count_as_they_are_kept(void **state)
+{
+    struct balance_promise p = {0};
+    struct balance_reading r = {0};
+    /* Believed for two seconds. */
+    for (int i = 0; i < 8; i++) {
+        balance_observe(&p, 400 * MIB, 0, &r);
+        assert_int_equal(r.pending, 400 * MIB);
+        assert_false(r.late);
+    }
+    balance_observe(&p, 400 * MIB, 0, &r);
+    assert_int_equal(r.pending, 0);
+    assert_true(r.late);
+    /* A trickle counts as a trickle. */
+    for (int i = 1; i < 20; i++)
+        balance_observe(&p, 400 * MIB, (uint64_t)i * MIB, &r);
+    assert_true(r.late && r.pending > 0 && r.pending <= 4 * MIB);
+    /* What comes in time is believed to its end, and one that took pages back is late. */
+    for (uint64_t there = 20 * MIB; there < 400 * MIB; there += 95 * MIB)
+        balance_observe(&p, 400 * MIB, there, &r);
+    assert_false(r.late);
+    balance_observe(&p, 400 * MIB, 400 * MIB, &r);
+    assert_int_equal(r.pending, 0);
+    assert_false(r.late);
+    for (int i = 0; i < 20; i++)
+        balance_observe(&p, 400 * MIB, 10 * MIB, &r);
+    assert_true(r.late);
+}
+
+enum manner {
+    HONEST,
+    DEAF,    /* hands over nothing */
+    BOASTER, /* ... and says that it has 2^52 bytes */
+    MISER,   /* ... and gives a page now and then */
+};
+
+/* Three guests full of cache on a host that is short, one of them of another manner: within some
+ * seconds the host has what it needs from the other two. */
+static void one_among_honest_ones(enum manner manner)
+{
+    struct balance_settings set = {.automatic = true, .low = 192 * MIB, .high = 384 * MIB};
+    struct host_memory h = {.total = 1536 * MIB};
+    struct balance_reading g[3] = {0};
+    struct balance_promise promises[3] = {0};
+    uint64_t ballooned[3] = {0}, came = 0;
+    for (int round = 0; round < 40; round++) {
+        h.available = 100 * MIB + came;
+        for (int i = 0; i < 3; i++) {
+            bool bad = i == 0 && manner != HONEST;
+            struct balance_claims said = {
+                .running = true, .total = 942 * MIB, .available = 850 * MIB - ballooned[i]};
+            struct balance_counts counted = {
+                .ram = 942 * MIB, .resident = 942 * MIB - ballooned[i], .ballooned = ballooned[i]};
+            if (bad && manner == BOASTER)
+                said.available = said.total = (uint64_t)1 << 52;
+            uint64_t extra = g[i].extra;
+            g[i] = balance_read(&said, &counted);
+            balance_observe(&promises[i], extra, ballooned[i], &g[i]);
+            g[i].extra = extra;
+        }
+        for (int i = 0; i < 3; i++) {
+            struct balance_sum sum = {0};
+            for (int k = 0; k < 3; k++)
+                balance_add(&sum, &g[k]);
+            uint64_t extra = balance_decide(&set, &h, &g[i], &sum);
+            if (extra > g[i].extra) {
+                g[i].pending += extra - g[i].extra;
+                promises[i].rounds = 0;
+            }
+            g[i].extra = extra;
+        }
+        for (int i = 0; i < 3; i++) {
+            uint64_t gives = i || manner == HONEST          ? 64 * MIB
+                             : manner == MISER && round % 4 ? 4096
+                                                            : 0;
+            uint64_t left = g[i].extra > ballooned[i] ? g[i].extra - ballooned[i] : 0;
+            gives = gives < left ? gives : left;
+            ballooned[i] += gives;
+            came += gives;
+        }
+    }
+    assert_true(100 * MIB + came >= set.low);
+    assert_true(g[1].extra <= 850 * MIB && g[2].extra <= 850 * MIB);
+}
+
+static void a_guest_that_lies_costs_nobody_else(void **state)
+{
+    one_among_honest_ones(HONEST);
+    one_among_honest_ones(DEAF);
+    one_among_honest_ones(BOASTER);
+    one_among_honest_ones(MISER);
+}
+
 static void the_host_is_read(void **state)
 {
     struct host_memory h;
@@ -207,6 +338,10 @@ int main(void)
         cmocka_unit_test(a_stalled_host_is_short_whatever_it_says),
         cmocka_unit_test(who_starves_gets_back_first),
         cmocka_unit_test(a_crowded_host_comes_to_rest),
+        cmocka_unit_test(a_claim_is_bounded_by_what_the_host_counts),
+        cmocka_unit_test(old_statistics_say_nothing),
+        cmocka_unit_test(promises_count_as_they_are_kept),
+        cmocka_unit_test(a_guest_that_lies_costs_nobody_else),
         cmocka_unit_test(the_host_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

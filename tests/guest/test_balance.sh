@@ -39,6 +39,27 @@ check "the small one gets it back" wait_for 40 at_most small 8
 check "switched off" wirt balloon --auto off --low $((available + 3000))m --high $((available + 4000))m
 sleep 4
 equal "then nothing is taken" "0 0" "$(ballooned large) $(ballooned small)"
+
+# A machine that hangs holds up itself alone: no other's balloon, none of its monitor's own work.
+machine=$(inspected small .pid)
+kill -STOP "$machine"
+check "one hangs" wirt balloon --auto on --low $((available + 3000))m --high $((available + 4000))m
+check "the other one gives all the same" wait_for 30 at_least large 400
+start=$(date +%s%N)
+check "statistics of one that hangs" jq -e '.[0].pids >= 1 and .[0].machine == null' <(wirt stats --no-stream --json small)
+check "its log" logged small beat
+said=$(wirt pause small 2>&1)
+equal "pause of one that hangs" 1 $?
+contains "and why" "the machine does not answer" "$said"
+within "both in time, in ms" $((($(date +%s%N) - start) / 1000000)) 3000 9000
+kill -CONT "$machine"
+check "it gives when it goes on" wait_for 30 at_least small 150
+check "and lives" wait_for 20 lives small "$(wirt logs small | wc -l)"
+kill -STOP "$machine"
+start=$SECONDS
+check "one that hangs is stopped" wirt stop -t 3 small
+within "in time, in s" $((SECONDS - start)) 2 9
+
 wirt balloon --auto maybe 2>"$scratch/said"
 contains "on or off" "must be on or off" "$(cat "$scratch/said")"
 wirt rm -f large small >/dev/null
