@@ -238,6 +238,8 @@ int loop_run(struct loop *l, struct error **err)
         dispose_all(l);
         if (l->idle)
             l->idle(l->idle_arg);
+        if (l->quit)
+            break;
         int n = epoll_wait(l->epfd, evs, 32, next_timeout_ms(l));
         if (n < 0 && errno != EINTR) {
             l->running = false;

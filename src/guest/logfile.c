@@ -201,7 +201,9 @@ static void print_record(const char *line, size_t len, const struct log_query *q
     }
     if (q->since && parse_time(when) < q->since)
         return;
-    FILE *f = !strcmp(json_get_str(o, "stream", ""), "stderr") ? err_out : out;
+    bool is_err = !strcmp(json_get_str(o, "stream", ""), "stderr");
+    FILE *f = is_err ? err_out : out;
+    fflush(is_err ? out : err_out); /* both may lead to one place, where the order shows */
     if (q->timestamps)
         fprintf(f, "%s ", when);
     STR_CLEANUP bytes = {0};

@@ -13,79 +13,14 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "guest/agent_link.h"
 #include "guest/monitor_internal.h"
 
 /* Where the last output may take to reach who is attached once the guest is gone. */
 #define FLUSH_NS 5000000000u
 
-/* ---- the workload's life ---- */
-
-static void save_state(struct monitor *m)
-{
-    ERROR_CLEANUP err = NULL;
-    if (guest_save(m->g, &err) < 0)
-        log_warn("guest %.12s: %s", m->g->id, error_text(err));
-}
-
-void monitor_set_status(struct monitor *m, enum guest_status s)
-{
-    m->g->status = s;
-    save_state(m);
-}
-
-static void kill_deadline(void *arg)
-{
-    struct monitor *m = arg;
-    monitor_kill(m);
-}
-
-void monitor_kill(struct monitor *m)
-{
-    if (m->ended)
-        return;
-    proc_signal(m->w.pidfd, SIGKILL);
-    /* A frozen cgroup's processes die when it thaws. */
-    if (m->g->status == GUEST_PAUSED && m->wall->resume(m->g, &m->w, NULL, NULL) >= 0)
-        monitor_set_status(m, GUEST_RUNNING);
-}
-
-static void kill_refused(struct monitor *m, const char *why)
-{
-    log_warn("guest %.12s: %s; it is killed", m->g->id, why);
-    monitor_kill(m);
-}
-
-static void stop_answered(void *arg, json_object *answer, const struct error *err)
-{
-    struct monitor *m = arg;
-    if (err && !m->ended)
-        kill_refused(m, error_text(err));
-}
-
-int monitor_stop(struct monitor *m, uint64_t timeout_ns, struct error **err)
-{
-    if (m->g->status == GUEST_PAUSED) {
-        if (m->wall->resume(m->g, &m->w, NULL, err) < 0)
-            return -1;
-        monitor_set_status(m, GUEST_RUNNING);
-    }
-    ERROR_CLEANUP why = NULL;
-    struct wall_later later = {.fn = stop_answered, .arg = m};
-    if (!timeout_ns) {
-        monitor_kill(m);
-        return 0;
-    }
-    if (m->wall->ask_to_stop(m->g, &m->w, &later, &why) < 0) {
-        kill_refused(m, error_text(why));
-        return 0;
-    }
-    loop_timer(m->loop, clock_ns() + timeout_ns, kill_deadline, m);
-    return 0;
-}
+/* ---- the end ---- */
 
 /* Children that the workload left behind have become ours (PR_SET_CHILD_SUBREAPER): a guest ends
  * with its first process. Children that this process was started with are not the guest's. */
@@ -137,7 +72,7 @@ static void finish_state(struct monitor *m)
     if (!gone && g->exit_status == 0)
         g->exit_status = 125;
     if (!g->spec.auto_remove || !gone) {
-        save_state(m);
+        monitor_save(m);
     }
 }
 
@@ -147,15 +82,13 @@ static void flush_deadline(void *arg)
     loop_quit(m->loop);
 }
 
-/* Quits when all that was said has been delivered. */
-void monitor_check_end(struct monitor *m)
+/* After each round of the loop. */
+static void round_ended(void *arg)
 {
-    if (!m->ended)
-        return;
-    for (int i = 0; i < 2; i++)
-        if (m->sinks[i].pending.len)
-            return;
-    if (!monitor_clients_pending(m))
+    struct monitor *m = arg;
+    monitor_streams_flow(m);
+    /* It is over when all that was said has been delivered. */
+    if (m->ended && !caller_pending(&m->caller) && !monitor_clients_pending(m))
         loop_quit(m->loop);
 }
 
@@ -173,17 +106,15 @@ static void workload_ended(void *arg, int fd, uint32_t events)
         m->g->exit_status = exit_status_of(&si);
     }
     loop_unwatch(m->loop, m->w.pidfd);
-    m->ended = true;
-    loop_timer(m->loop, UINT64_MAX, kill_deadline, m);
+    monitor_life_end(m);
     kill_orphans(m);
     machine_link_finish(m->w.machine);
-    monitor_agent_finish(m);
-    monitor_output_drain(m);
-    log_close(&m->log);
+    agent_link_finish(m->w.link);
+    monitor_exec_end(m);
+    monitor_streams_end(m);
     finish_state(m);
     monitor_clients_exit(m);
     loop_timer(m->loop, clock_ns() + FLUSH_NS, flush_deadline, m);
-    monitor_check_end(m);
 }
 
 static void signal_ready(void *arg, int fd, uint32_t events)
@@ -226,76 +157,6 @@ static int watch_signals(struct monitor *m, sigset_t *before, struct error **err
 
 /* ---- start ---- */
 
-static int make_pipe(int *near_end, int *far_end, bool to_guest, struct error **err)
-{
-    int p[2];
-    if (pipe2(p, O_CLOEXEC) < 0)
-        return error_set(err, errno, "pipe");
-    *near_end = p[to_guest];
-    *far_end = p[!to_guest];
-    if (fcntl(*near_end, F_SETFL, O_NONBLOCK) < 0)
-        return error_set(err, errno, "make a pipe nonblocking");
-    return 0;
-}
-
-/* The first command's streams are the agent's to carry; what the machine itself says (a kernel in
- * distress, a setup that failed) is an error. */
-static int make_machine_stdio(struct monitor *m, bool attached, struct wall_stdio *io,
-                              struct error **err)
-{
-    const struct guest_spec *s = &m->g->spec;
-    m->input_by_agent = s->interactive || s->tty;
-    if (attached) {
-        m->own_input = s->interactive;
-        m->sinks[0].fd = STDOUT_FILENO;
-        m->sinks[1].fd = STDERR_FILENO;
-    }
-    io->in = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (io->in < 0)
-        return error_set(err, errno, "/dev/null");
-    if (make_pipe(&m->outputs[1], &io->err, false, err) < 0)
-        return -1;
-    io->out = fcntl(io->err, F_DUPFD_CLOEXEC, 3);
-    return io->out < 0 ? error_set(err, errno, "standard output") : 0;
-}
-
-/* Chooses the workload's streams. Attached with --rm nobody will ask for the log: the caller's own
- * descriptors go straight in. */
-static int make_stdio(struct monitor *m, bool attached, struct wall_stdio *io, struct error **err)
-{
-    const struct guest_spec *s = &m->g->spec;
-    *io = (struct wall_stdio){-1, -1, -1};
-    if (m->first_by_agent)
-        return make_machine_stdio(m, attached, io, err);
-    if (s->tty)
-        return 0;
-    if (attached && s->interactive)
-        io->in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-    else if (s->interactive) {
-        if (make_pipe(&m->input, &io->in, true, err) < 0)
-            return -1;
-    } else {
-        io->in = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    }
-    if (io->in < 0)
-        return error_set(err, errno, "standard input");
-    if (attached && s->auto_remove) {
-        io->out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-        io->err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-        if (io->out < 0 || io->err < 0)
-            return error_set(err, errno, "standard output and error");
-        return 0;
-    }
-    if (attached) {
-        m->sinks[0].fd = STDOUT_FILENO;
-        m->sinks[1].fd = STDERR_FILENO;
-    }
-    if (make_pipe(&m->outputs[0], &io->out, false, err) < 0 ||
-        make_pipe(&m->outputs[1], &io->err, false, err) < 0)
-        return -1;
-    return 0;
-}
-
 static void close_stdio(struct wall_stdio *io)
 {
     int fds[] = {io->in, io->out, io->err};
@@ -314,15 +175,23 @@ static void balance_due(void *arg)
     loop_timer(m->loop, clock_ns() + BALANCE_TICK_NS, balance_due, m);
 }
 
-static int watch_all(struct monitor *m, struct error **err)
+static void agent_hello(void *arg)
 {
-    if (m->w.terminal >= 0) {
-        if (fcntl(m->w.terminal, F_SETFL, O_NONBLOCK) < 0)
-            return error_set(err, errno, "make the terminal nonblocking");
-        m->outputs[0] = m->input = m->w.terminal;
-    }
-    if (monitor_output_watch(m, err) < 0 || monitor_agent_start(m, err) < 0)
+    struct monitor *m = arg;
+    log_debug("guest %.12s: an agent answers", m->g->id);
+    monitor_streams_hello(m);
+    monitor_exec_hello(m);
+}
+
+static int watch_all(struct monitor *m, bool attached, struct near_ends *ends, struct error **err)
+{
+    if (monitor_streams_start(m, attached, ends, err) < 0)
         return -1;
+    if (m->w.agent >= 0) {
+        m->w.link = agent_link_new(m->loop, m->w.agent, agent_hello, m, err);
+        if (!m->w.link)
+            return -1;
+    }
     if (m->w.control >= 0) {
         m->w.machine = machine_link_new(m->loop, m->w.control, err);
         if (!m->w.machine)
@@ -333,11 +202,20 @@ static int watch_all(struct monitor *m, struct error **err)
     return loop_watch(m->loop, m->w.pidfd, EPOLLIN, workload_ended, m, err);
 }
 
+static void close_ends(struct near_ends *ends)
+{
+    int fds[] = {ends->in, ends->out, ends->err};
+    for (int i = 0; i < 3; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
 static int start_workload(struct monitor *m, bool attached, struct error **err)
 {
     struct wall_stdio io;
-    int r = make_stdio(m, attached, &io, err);
-    if (r == 0 && (m->outputs[1] >= 0 || m->g->spec.tty))
+    __attribute__((cleanup(close_ends))) struct near_ends ends;
+    int r = monitor_streams_prepare(m, attached, &io, &ends, err);
+    if (r == 0 && (ends.err >= 0 || m->g->spec.tty))
         r = log_open(&m->log, m->g->dirfd, err);
     if (r == 0)
         r = m->wall->start(m->g, &io, &m->w, err);
@@ -347,15 +225,16 @@ static int start_workload(struct monitor *m, bool attached, struct error **err)
     m->g->workload = m->w.id;
     m->g->started_ns = realtime_ns();
     m->g->status = GUEST_RUNNING;
-    if (guest_save(m->g, err) < 0 || watch_all(m, err) < 0) {
+    if (guest_save(m->g, err) < 0 || watch_all(m, attached, &ends, err) < 0) {
         proc_signal(m->w.pidfd, SIGKILL);
         waitid(P_PIDFD, (id_t)m->w.pidfd, &(siginfo_t){0}, WEXITED);
         return -1;
     }
+    loop_idle(m->loop, round_ended, m);
     return 0;
 }
 
-int monitor_failure_status(const struct error *err)
+static int failure_status(const struct error *err)
 {
     switch (error_code(err)) {
     case ENOENT:
@@ -370,34 +249,26 @@ int monitor_failure_status(const struct error *err)
 static void monitor_init(struct monitor *m, struct guest *g)
 {
     *m = (struct monitor){.g = g, .wall = wall_of(&g->spec)};
-    m->listener = m->signals = m->input = -1;
-    m->outputs[0] = m->outputs[1] = m->sinks[0].fd = m->sinks[1].fd = -1;
+    m->listener = m->signals = -1;
     m->w.pidfd = m->w.control = m->w.terminal = m->w.agent = -1;
     m->log.fd = -1;
     m->at_line_start = true;
     m->first_by_agent = m->wall->first_command && m->wall->first_command(g, NULL);
 }
 
+/* The loop has ended. */
 static void monitor_destroy(struct monitor *m)
 {
     monitor_clients_free(m);
+    monitor_streams_free(m);
     agent_link_free(m->w.link);
     machine_link_free(m->w.machine);
-    log_close(&m->log);
-    if (m->outputs[0] == m->w.terminal)
-        m->outputs[0] = -1;
-    if (m->input == m->w.terminal)
-        m->input = -1;
-    int fds[] = {m->listener, m->signals,   m->input,      m->outputs[0], m->outputs[1],
-                 m->w.pidfd,  m->w.control, m->w.terminal, m->w.agent};
+    loop_free(m->loop);
+    int fds[] = {m->listener, m->signals, m->w.pidfd, m->w.control, m->w.terminal, m->w.agent};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)
             close(fds[i]);
-    str_free(&m->input_pending);
-    for (int i = 0; i < 2; i++)
-        str_free(&m->sinks[i].pending);
     free(m->w.wall_data);
-    loop_free(m->loop);
 }
 
 /* From here to the guest's end. first: a client that gets the answer to its `attach`, or -1. */
@@ -419,7 +290,7 @@ static int monitor_main(struct guest *g, bool attached, int first, bool first_fr
         error_set(err, EIO, "look at process %d", (int)g->monitor.pid);
     if (!ready || !(m.loop = loop_new(err)) || watch_signals(&m, &before, err) < 0 ||
         monitor_clients_listen(&m, err) < 0 || start_workload(&m, attached, err) < 0) {
-        *status = monitor_failure_status(*err);
+        *status = failure_status(*err);
         g->exit_status = *status;
         g->reason = xstrdup(error_text(*err));
         finish_state(&m);

@@ -1,15 +1,25 @@
-/* What the monitor's files share: monitor.c has the workload, monitor_io.c its streams,
- * monitor_clients.c the control socket, monitor_agent.c the agent in a machine. */
+/* What the monitor's files share. Calls go down this list only; up, from the loop's callbacks, by
+ * the ops that each part is given:
+ *
+ *   monitor.c           a guest's start and end
+ *   monitor_clients.c   who is connected to the control socket, who is attached
+ *   monitor_requests.c  what they ask for
+ *   monitor_exec.c      commands of clients in a machine, each with streams of its own
+ *   monitor_streams.c   the guest's streams: to the log, the caller and who is attached, and back
+ *   monitor_life.c      status, kill and stop
+ *
+ * and below them client.h, caller.h, stream.h, agent_link.h and machine_link.h, which know no
+ * monitor. Nothing here is freed in a callback (base/loop.h). */
 #ifndef WIRT_GUEST_MONITOR_INTERNAL_H
 #define WIRT_GUEST_MONITOR_INTERNAL_H
 
-#include <limits.h>
-#include <sys/ioctl.h>
-
 #include "base/loop.h"
+#include "guest/agent_link.h"
 #include "guest/balance.h"
-#include "guest/control.h"
+#include "guest/caller.h"
+#include "guest/client.h"
 #include "guest/logfile.h"
+#include "guest/stream.h"
 #include "guest/wall.h"
 
 /* Reading from the workload stops while somebody has more than this still to take. */
@@ -17,25 +27,22 @@
 
 #define MAX_BEFORE 64
 
-/* One of the caller's own streams. */
-struct sink {
-    int fd; /* -1: none */
-    struct str pending;
-};
+struct exec;
+struct operation;
 
-/* A connection on the control socket. */
-struct client {
+/* What a client is to the monitor. */
+struct peer {
     struct monitor *m;
-    int fd;
-    bool frames;   /* it speaks frames from here on */
+    struct client *c;
     bool attached; /* it gets the guest's output */
-    bool sends_input, waits, gone;
+    bool holds;    /* it ran the guest: what it does not take, the guest waits with */
+    bool sends_input, waits;
+    bool stalled;                  /* it takes nothing: the guest goes on without it */
+    uint64_t left_out;             /* bytes that it was not sent for that */
     const struct operation *asked; /* of which the machine's answer is waited for */
     json_object *answer;           /* to that, so far; owned */
-    bool done;                     /* it is let go when it has taken everything */
     struct exec *exec;             /* a command of its own in a machine, or NULL */
-    struct str in, out;
-    struct client *next;
+    struct peer *next;
 };
 
 struct monitor {
@@ -44,76 +51,83 @@ struct monitor {
     struct loop *loop;
     struct workload w;
     int listener, signals;
-    int input;      /* the workload's standard input, or its terminal; -1: not ours */
-    int outputs[2]; /* its output and error, or its terminal in [0]; -1: not ours or ended */
-    struct str input_pending;
-    bool input_eof, throttled, ended;
-    struct sink sinks[2];
-    bool own_input;      /* input comes from this process's own */
-    bool at_line_start;  /* it ended a line */
+    struct stream *said; /* what a machine says itself, when w.main is its agent's */
     bool first_by_agent; /* an agent in the machine runs the first command (w.main) */
-    bool input_by_agent; /* ... and passes on its input */
-    size_t owed[2];      /* bytes of its output that are on their way */
+    bool at_line_start;  /* input ended a line */
+    bool ended;
     struct winsize size; /* of a terminal, when it is known */
+    struct caller caller;
     struct log_writer log;
-    struct client *clients;
+    struct peer *peers;
     struct balance balance;   /* a machine's */
     pid_t before[MAX_BEFORE]; /* children this process had before the guest */
     int n_before;
 };
 
-void monitor_throttle(struct monitor *m);
-int monitor_output_watch(struct monitor *m, struct error **err);
-/* Takes in all there is, after the workload's end. */
-void monitor_output_drain(struct monitor *m);
-/* To the log, the caller and the clients. which: 0 output, 1 error. */
-void monitor_output(struct monitor *m, int which, const char *data, size_t len);
-/* Whether the workload takes input, now or later. */
-bool monitor_takes_input(const struct monitor *m);
-void monitor_input_flush(struct monitor *m);
-void monitor_input_eof(struct monitor *m);
-void monitor_check_end(struct monitor *m);
+/* ---- monitor_life.c ---- */
+
 void monitor_set_status(struct monitor *m, enum guest_status s);
+void monitor_save(struct monitor *m);
 void monitor_kill(struct monitor *m);
 int monitor_stop(struct monitor *m, uint64_t timeout_ns, struct error **err);
+/* After the workload's end. */
+void monitor_life_end(struct monitor *m);
 
-/* The exit status for a guest that could not be started: docker's 125, 126, 127. */
-int monitor_failure_status(const struct error *err);
+/* ---- monitor_streams.c ---- */
+
+/* The near ends of a workload's pipes; -1: none. */
+struct near_ends {
+    int in, out, err;
+};
+
+/* Makes what goes to the workload (io, the caller's to close) and what stays. */
+int monitor_streams_prepare(struct monitor *m, bool attached, struct wall_stdio *io,
+                            struct near_ends *ends, struct error **err);
+/* After the workload's start; takes over the near ends, also on failure. */
+int monitor_streams_start(struct monitor *m, bool attached, struct near_ends *ends,
+                          struct error **err);
+void monitor_streams_end(struct monitor *m);
+void monitor_streams_free(struct monitor *m);
+/* To the log, the caller and the clients. which: 0 output, 1 error. */
+void monitor_output(struct monitor *m, int which, const char *data, size_t len);
+void monitor_input(struct monitor *m, const char *data, size_t len);
+void monitor_input_eof(struct monitor *m);
+void monitor_resize(struct monitor *m);
+/* An agent has said hello. */
+void monitor_streams_hello(struct monitor *m);
+/* Each round: the workload's output waits while somebody has yet to take what there is. */
+void monitor_streams_flow(struct monitor *m);
+
+/* ---- monitor_exec.c: a client's command in a machine ---- */
+
+int monitor_exec_start(struct peer *p, json_object *request, struct error **err);
+void monitor_exec_hello(struct monitor *m);
+void monitor_exec_end(struct monitor *m);
+bool monitor_frame_size(const char *data, size_t len, struct winsize *size);
+
+/* ---- monitor_requests.c ---- */
+
+void peer_request(struct peer *p, const char *line, size_t len);
+/* Sends {"ok":true}; takes over o, the object to send, or NULL. */
+void peer_answer(struct peer *p, json_object *o);
+void peer_answer_exit(struct peer *p);
+/* It is no more, and neither what it asked. */
+void peer_forget(struct peer *p);
+
+/* ---- monitor_clients.c ---- */
 
 int monitor_clients_listen(struct monitor *m, struct error **err);
 /* A connection that is open from the start; it is answered {"ok":true} and, with frames true, is
- * attached. Takes over fd. */
+ * attached, and the guest waits for it. Takes over fd. */
 void monitor_client_first(struct monitor *m, int fd, bool frames);
-void monitor_clients_output(struct monitor *m, int which, const char *data, size_t len);
-bool monitor_clients_backlogged(struct monitor *m);
-bool monitor_clients_pending(struct monitor *m);
-void monitor_clients_resume_input(struct monitor *m);
+/* It gets the guest's output from here on. */
+void peer_attach(struct peer *p, bool sends_input);
+/* The connection has ended; for client_ops.closed. */
+void peer_closed(struct peer *p);
 /* Tells attached and waiting clients that the guest has ended. */
 void monitor_clients_exit(struct monitor *m);
+/* Whether one has yet to take something. */
+bool monitor_clients_pending(struct monitor *m);
 void monitor_clients_free(struct monitor *m);
-/* After something was put into c->out. */
-void monitor_client_update(struct client *c);
-/* Looks at what it sent and there was no room for. */
-void monitor_client_resume(struct client *c);
-/* A terminal's size out of FRAME_RESIZE; false: it is none. */
-bool monitor_frame_size(const char *p, size_t len, struct winsize *size);
-
-/* Speaks with the agent in a machine, if it is a machine. */
-int monitor_agent_start(struct monitor *m, struct error **err);
-/* Tells the size of the terminal when that is the machine's console. */
-void monitor_agent_resize_console(struct monitor *m);
-/* The machine is no more: so are its commands. */
-void monitor_agent_finish(struct monitor *m);
-/* Lets the first command write on when what it wrote before has been taken. */
-void monitor_agent_room(struct monitor *m);
-
-/* A client's command in a machine. Its frames arrive here, except those that are for everybody. */
-int exec_start(struct client *c, json_object *request, struct error **err);
-void exec_frame(struct client *c, enum frame_type type, const char *p, size_t len);
-/* Whether it takes no more input for now. */
-bool exec_full(const struct client *c);
-/* Passes on what can be, both ways. */
-void exec_flush(struct client *c);
-void exec_free(struct client *c);
 
 #endif

@@ -10,7 +10,7 @@
 #include "guest/machine_link.h"
 
 struct agent_link;
-struct agent_session;
+struct stream;
 
 /* The running thing: what the monitor waits for and speaks to. */
 struct workload {
@@ -21,7 +21,7 @@ struct workload {
     int agent;    /* stream socket to an agent in the machine (agent_link.h), or -1 */
     struct agent_link *link;      /* that, at work; the monitor's */
     struct machine_link *machine; /* control, at work; the monitor's */
-    struct agent_session *main;   /* the first command, when the agent runs it */
+    struct stream *main;          /* the first command's streams; the monitor's */
     void *wall_data;
 };
 

@@ -34,12 +34,14 @@ static int check(struct guest_spec *s, struct error **err)
                                        : NULL;
     if (option)
         return error_set(err, 0, "%s: only a machine has this; use --as machine", option);
-    if (!s->foreign && (s->interpret || s->trace || s->stats))
-        return error_set(err, 0, "%s: %s holds native programs, nothing is translated",
+    if (s->interpret || s->trace || s->stats)
+        return error_set(err, 0, "%s: %s",
                          s->interpret ? "--interpret"
                          : s->trace   ? "--trace"
                                       : "--stats",
-                         s->image);
+                         s->foreign ? "in a container each program has a translator of its own; use "
+                                      "--as process"
+                                    : "native programs are not translated");
     if (!s->command[0]) {
         strv_free(s->command);
         s->command = strv_add(NULL, xstrdup("/bin/sh"));

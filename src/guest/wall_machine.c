@@ -16,6 +16,7 @@
 #include "guest/control.h"
 #include "guest/machine_image.h"
 #include "guest/spawn.h"
+#include "guest/stream.h"
 #include "guest/wall.h"
 #include "image/disk.h"
 #include "image/rootfs.h"
@@ -315,8 +316,8 @@ static int machine_op(struct workload *w, const char *op, const struct wall_late
 static int ask_to_stop(struct guest *g, struct workload *w, const struct wall_later *later,
                        struct error **err)
 {
-    if (w->main)
-        agent_session_signal(w->main, SIGTERM);
+    if (stream_runs(w->main))
+        stream_signal(w->main, SIGTERM);
     else if (!boots_image(&g->spec) && agent_link_answers(w->link))
         agent_link_poweroff(w->link, 0);
     else
@@ -328,8 +329,8 @@ static int ask_to_stop(struct guest *g, struct workload *w, const struct wall_la
  * it, others are refused. */
 static int send_signal(struct guest *g, struct workload *w, int sig, struct error **err)
 {
-    if (w->main && sig != SIGKILL) {
-        agent_session_signal(w->main, sig);
+    if (stream_runs(w->main) && sig != SIGKILL) {
+        stream_signal(w->main, sig);
         return 0;
     }
     switch (sig) {

@@ -1,0 +1,140 @@
+/* Streams of descriptors: pipes to and from a child, or the master of its terminal. */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "guest/stream_internal.h"
+
+static void ready(void *arg, int fd, uint32_t events);
+
+static bool is_terminal(const struct stream *s)
+{
+    return s->in >= 0 && s->in == s->out[0];
+}
+
+static void watch(struct stream *s)
+{
+    uint32_t room = s->takes_input && s->input.len ? EPOLLOUT : 0;
+    for (int i = 0; i < 2; i++)
+        if (s->out[i] >= 0)
+            loop_watch(s->loop, s->out[i],
+                       (s->held ? 0 : EPOLLIN) | (s->out[i] == s->in ? room : 0), ready, s, NULL);
+    if (s->in >= 0 && !is_terminal(s))
+        loop_watch(s->loop, s->in, room, ready, s, NULL);
+}
+
+static void let_go(struct stream *s, int *fd)
+{
+    if (*fd < 0)
+        return;
+    loop_unwatch(s->loop, *fd);
+    close(*fd);
+    *fd = -1;
+}
+
+static ssize_t write_some(struct stream *s, const char *data, size_t len)
+{
+    ssize_t n;
+    do
+        n = write(s->in, data, len);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN)
+        return 0;
+    if (n < 0 && !is_terminal(s))
+        let_go(s, &s->in);
+    return n;
+}
+
+static void write_end(struct stream *s)
+{
+    if (is_terminal(s))
+        return; /* the end is a character, which the user types */
+    s->takes_input = false;
+    let_go(s, &s->in);
+}
+
+static void close_output(struct stream *s, int which)
+{
+    if (!is_terminal(s))
+        let_go(s, &s->out[which]);
+}
+
+/* One read: false when there is nothing more now or for ever. */
+static bool pump(struct stream *s, int which)
+{
+    char buf[32768];
+    ssize_t n = read(s->out[which], buf, sizeof buf);
+    if (n < 0 && errno == EINTR)
+        return true;
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    if (n > 0) {
+        s->ops->output(s->arg, which, buf, (size_t)n);
+        return true;
+    }
+    if (is_terminal(s)) { /* its other side is closed: EIO */
+        s->takes_input = false;
+        s->in = -1;
+    }
+    let_go(s, &s->out[which]);
+    return false;
+}
+
+static void drain(struct stream *s)
+{
+    for (int i = 0; i < 2; i++)
+        while (s->out[i] >= 0 && pump(s, i))
+            ;
+}
+
+static void ready(void *arg, int fd, uint32_t events)
+{
+    struct stream *s = arg;
+    for (int i = 0; i < 2; i++)
+        if (s->out[i] == fd && (events & ~(uint32_t)EPOLLOUT))
+            pump(s, i);
+    if (s->in >= 0 && s->in == fd && (events & ~(uint32_t)EPOLLIN))
+        stream_flush(s);
+}
+
+static void leave(struct stream *s)
+{
+    loop_unwatch(s->loop, s->in);
+    for (int i = 0; i < 2; i++)
+        loop_unwatch(s->loop, s->out[i]);
+}
+
+static void release(struct stream *s)
+{
+    if (is_terminal(s))
+        s->in = -1;
+    let_go(s, &s->in);
+    let_go(s, &s->out[0]);
+    let_go(s, &s->out[1]);
+}
+
+const struct stream_kind stream_fds = {
+    .write = write_some,
+    .write_end = write_end,
+    .watch = watch,
+    .close_output = close_output,
+    .drain = drain,
+    .leave = leave,
+    .release = release,
+};
+
+struct stream *stream_of_fds(struct loop *loop, int in, int out, int err,
+                             const struct stream_ops *ops, void *arg, struct error **error)
+{
+    struct stream *s = stream_new(loop, &stream_fds, ops, arg);
+    s->in = in;
+    s->out[0] = out;
+    s->out[1] = err;
+    s->takes_input = in >= 0;
+    for (int i = 0; i < 2; i++)
+        if (s->out[i] >= 0 && loop_watch(loop, s->out[i], EPOLLIN, ready, s, error) < 0) {
+            stream_free(s);
+            return NULL;
+        }
+    return s;
+}
