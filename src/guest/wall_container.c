@@ -39,9 +39,10 @@ static int check(struct guest_spec *s, struct error **err)
                          s->interpret ? "--interpret"
                          : s->trace   ? "--trace"
                                       : "--stats",
-                         s->foreign ? "in a container each program has a translator of its own; use "
-                                      "--as process"
-                                    : "native programs are not translated");
+                         s->foreign
+                             ? "in a container each program has a translator of its own; use "
+                               "--as process"
+                             : "native programs are not translated");
     if (!s->command[0]) {
         strv_free(s->command);
         s->command = strv_add(NULL, xstrdup("/bin/sh"));
