@@ -73,8 +73,8 @@ static void link_due(void *arg)
     struct machine_link *l = arg;
     ERROR_CLEANUP late = NULL;
     uint64_t now = clock_ns();
-    error_set(&late, ETIMEDOUT,
-              l->fd < 0 ? "the machine is no more" : "the machine does not answer");
+    error_set(&late, 0, l->fd < 0 ? "the machine is no more" : "the machine does not answer");
+    late->code = ETIMEDOUT;
     for (struct question *q = l->first, *next; q; q = next) {
         if (q->deadline <= now)
             tell(q, NULL, late); /* may append, or forget; removes nothing */
@@ -106,7 +106,7 @@ void machine_link_finish(struct machine_link *l)
     if (!l)
         return;
     ERROR_CLEANUP gone = NULL;
-    error_set(&gone, ECONNRESET, "the machine is no more");
+    error_set(&gone, 0, "the machine is no more");
     if (l->fd >= 0)
         loop_unwatch(l->loop, l->fd);
     l->fd = -1;

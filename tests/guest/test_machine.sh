@@ -28,6 +28,9 @@ cp "$scratch/usr/bin/busybox" "$root/bin/busybox"
 for a in sh echo cat id pwd uname sleep hostname test free true ls head wc stty cp md5sum; do ln -s busybox "$root/bin/$a"; done
 
 test_wall
+equal "the head of an endless command" "y y 141" \
+    "$({ run --name head "$root" busybox yes; echo $? >"$scratch/status"; } | head -n 2 | xargs) $(cat "$scratch/status")"
+wirt rm -f head >/dev/null
 equal "a command that is no program" 126 "$(run --rm "$root" /etc/passwd >/dev/null 2>&1; echo $?)"
 equal "options together" "it's 'quoted' \$HOME|/tmp|1000:1000|lodge|riscv64" \
     "$(run --rm -e X="it's 'quoted' \$HOME" -w /tmp -u 1000:1000 --hostname lodge "$root" \
