@@ -118,8 +118,15 @@ static int take_frames(struct attach *a, struct error **err)
             a->status = (unsigned char)p[0];
         } else if (type == FRAME_STDOUT || type == FRAME_STDERR) {
             int fd = type == FRAME_STDERR ? STDERR_FILENO : STDOUT_FILENO;
-            if (write_all(fd, p, len) < 0 && errno != EPIPE)
+            if (write_all(fd, p, len) == 0)
+                continue;
+            if (errno != EPIPE)
                 return error_set(err, errno, "write the guest's output");
+            /* Nobody reads it any more. A command of wirt exec learns of it by SIGHUP. */
+            a->done = true;
+            a->end = ATTACH_EXITED;
+            a->status = 128 + SIGPIPE;
+            break;
         }
     }
     if (done)

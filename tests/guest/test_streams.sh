@@ -32,6 +32,9 @@ as_peers() {
 
     # One that is attached and stops holds nobody up for long.
     run -d "$@" --name talks "$root" "${talk[@]}" >/dev/null
+    timeout 30 "$wirt_binary" --root "$scratch/state" attach --no-stdin talks | head -n 1 >/dev/null
+    equal "$wall: attach without a reader ends" 141 "${PIPESTATUS[0]}"
+    equal "$wall: and the guest goes on" running "$(inspected talks .status)"
     "$wirt_binary" --root "$scratch/state" attach talks >"$scratch/fast" 2>/dev/null &
     fast=$!
     "$wirt_binary" --root "$scratch/state" attach talks >"$scratch/slow" 2>"$scratch/missed" &
