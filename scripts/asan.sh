@@ -15,7 +15,6 @@ build=$PWD/build-asan
 ninja --quiet -C "$build"
 [ -e "$build/guest" ] || ln -s ../build/guest "$build/guest"
 export ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=16:abort_on_error=1:handle_segv=0:allow_user_segv_handler=1
-export LSAN_OPTIONS=print_suppressions=0:suppressions=$PWD/tests/lsan.supp
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export WIRT_BUILD=$build WIRT_SANITIZED=1
 export WIRT_HOSTILE_SECONDS=${WIRT_HOSTILE_SECONDS:-30}

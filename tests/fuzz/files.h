@@ -3,6 +3,7 @@
 #define WIRT_TESTS_FUZZ_FILES_H
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -35,13 +36,24 @@ static inline void put_file(int folder, const char *name, const void *data, size
     close(fd);
 }
 
-/* Makes a folder in memory once: *path (owned) and its descriptor. */
+static char memory_name[] = "/dev/shm/wirt-fuzz-XXXXXX";
+
+static inline int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    return remove(path);
+}
+
+static inline void remove_memory_folder(void)
+{
+    nftw(memory_name, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Makes a folder in memory, once and until the fuzzer ends: *path (owned) and its descriptor. */
 static inline int memory_folder(char **path)
 {
-    char name[] = "/dev/shm/wirt-fuzz-XXXXXX";
-    int fd = mkdtemp(name) ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    *path = strdup(name);
-    if (fd < 0 || !*path)
+    int fd = mkdtemp(memory_name) ? open(memory_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    *path = strdup(memory_name);
+    if (fd < 0 || !*path || atexit(remove_memory_folder))
         abort();
     return fd;
 }

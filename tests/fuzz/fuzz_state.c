@@ -4,6 +4,7 @@
 #include "container/state.h"
 #include "files.h"
 #include "guest/guest.h"
+#include "json_mutate.h"
 
 #define MAX_FILE (1u << 20)
 
@@ -42,6 +43,13 @@ static void read_container(const char *root, int folder, const struct input *in)
     if (s)
         state_status(s);
     state_free(s);
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    return json_mutate(data, size, max, seed, 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
