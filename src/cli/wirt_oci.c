@@ -242,6 +242,8 @@ int main(int argc, char **argv)
     struct oci_globals g = {0};
     struct log_options l = {0};
     log_init("wirt-oci", LOG_WARN);
+    /* A file that may not grow is an error with a name, and not the end. */
+    signal(SIGXFSZ, SIG_IGN);
     struct error *err = NULL;
     if (descriptors_fill_streams(&err) < 0)
         return oci_fail(&err);

@@ -128,6 +128,19 @@ int guest_update(struct guest *g, const struct guest_limits *l, struct error **e
     return call(g, r, ANSWER_MS, err);
 }
 
+/* Of a guest whose state cannot be read a monitor may be there all the same: it ends its guest. */
+static int end_damaged(struct guest *g, struct error **err)
+{
+    ERROR_CLEANUP why = NULL;
+    json_object *r = control_request("stop");
+    json_put_int(r, "timeout", 0);
+    if (call(g, r, KILL_WAIT_MS, &why) == 0 || error_code(why) == ENOENT ||
+        error_code(why) == ECONNREFUSED)
+        return 0;
+    return error_set(err, error_code(why), "the guest's monitor is there, and does not end: %s",
+                     error_text(why));
+}
+
 int guest_delete(struct guest *g, bool force, struct error **err)
 {
     if (guest_active(g)) {
@@ -145,6 +158,8 @@ int guest_delete(struct guest *g, bool force, struct error **err)
     if (g->status != GUEST_DAMAGED && bury(g, err) < 0)
         return -1;
     if (g->status == GUEST_DAMAGED) {
+        if (end_damaged(g, err) < 0)
+            return -1;
         /* What it was is not known; a container's state is kept elsewhere, under its id. */
         struct workload none = {.pidfd = -1, .control = -1, .terminal = -1, .agent = -1};
         if (wall_container.cleanup(g, &none, err) < 0)

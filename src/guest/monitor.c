@@ -299,7 +299,7 @@ static int monitor_main(struct guest *g, bool attached, int first, bool first_fr
     if (first >= 0)
         monitor_client_first(&m, first, first_frames);
     r = loop_run(m.loop, err);
-    *status = g->exit_status;
+    *status = r < 0 ? 125 : g->exit_status;
 out:
     monitor_destroy(&m);
     sigprocmask(SIG_SETMASK, &before, NULL);
