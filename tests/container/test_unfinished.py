@@ -204,19 +204,9 @@ def test_pipe_in_root():
     contains(p.stdout.decode(), "no such user")
 
 
-def create_killed(b, seconds):
-    """create, killed after that time."""
-    with open(os.path.join(b.dir, "log"), "wb") as log:
-        p = subprocess.Popen([OCI, "--root", ROOT, "create", "--bundle", b.dir, b.id],
-                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        time.sleep(seconds)
-        p.send_signal(signal.SIGKILL)
-        p.wait()
-
-
-def test_maker_is_killed():
-    """create killed at any time: delete --force finds what there is, and leaves nothing"""
-    rounds = int(os.environ.get("WIRT_TEST_KILLS", "50"))
+def test_killed_at_any_time():
+    """create, run, start, exec and delete killed at any time: delete --force leaves nothing"""
+    rounds = 1000 if os.environ.get("WIRT_TEST_LONG") == "1" else 50
     seed = int(os.environ.get("WIRT_TEST_SEED", str(random.randrange(1 << 30))))
     print(f"# WIRT_TEST_SEED={seed}", flush=True)
     rnd = random.Random(seed)
@@ -226,23 +216,39 @@ def test_maker_is_killed():
         kinds[1].linux["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]
         kinds[2].linux["cgroupsPath"] = f"/wirt-{kinds[2].id}/a/b"
     kinds[2].config["hooks"] = {"createRuntime": [{"path": "/bin/true"}]}
-    for b in kinds:
-        b.write()
     then = time.monotonic()
     for b in kinds:
         b.create()
         b.delete()
     span = (time.monotonic() - then) / len(kinds)
+
+    def killed(b, *args):
+        """The verb, killed after some time."""
+        with open(os.path.join(b.dir, "log"), "wb") as log:
+            p = subprocess.Popen([OCI, "--root", ROOT, *args], stdin=subprocess.DEVNULL, stdout=log,
+                                 stderr=log)
+            time.sleep(rnd.random() * span)
+            p.send_signal(signal.SIGKILL)
+            p.wait()
+
     for i in range(rounds):
         b = kinds[i % len(kinds)]
-        create_killed(b, rnd.random() * span)
-        status = b.oci("state", b.id)
+        verb = rnd.choice(["create", "create", "run", "start", "exec", "delete"])
+        if verb in ("create", "run"):
+            killed(b, verb, "--bundle", b.dir, b.id)
+        else:
+            b.create()
+            if verb != "start":
+                b.start()
+            killed(b, verb, *{"start": [b.id], "exec": [b.id, "sleep", "1000"],
+                              "delete": ["--force", b.id]}[verb])
+        before = b.oci("state", b.id)
         r = b.oci("delete", "--force", b.id, timeout=30)
-        equal(r[0], 0)
+        equal((verb, r[0]), (verb, 0))
         try:
             nothing_left(b)
         except AssertionError as why:
-            raise AssertionError(f"round {i}: {why}; state before: {status}") from why
+            raise AssertionError(f"round {i}, {verb}: {why}; state before: {before}") from why
 
 
 main(globals())

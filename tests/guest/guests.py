@@ -1,0 +1,76 @@
+"""A guest behind each of the three walls, for tests of what it leaves."""
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+
+from bundle import BUILD, Skip, check
+from faults import Case
+from unfinished import groups, processes
+
+WIRT = str(BUILD / "wirt")
+WALLS = {
+    "container": (BUILD / "guest/rootfs-native", []),
+    "process": (BUILD / "guest/rootfs", []),
+    "machine": (BUILD / "programs/machine/spin", ["--memory", "64m", "--firmware"]),
+}
+
+
+class Wirt(Case):
+    # What the emulated program asks the kernel for is its own affair.
+    excluded = ("wirt-riscv64",)
+
+    def __init__(self, wall):
+        self.wall = wall
+        self.root, self.options = WALLS[wall]
+        if not os.path.exists(self.root):
+            raise Skip(f"{self.root} is not there (make guest, scripts/programs.sh)")
+        self.state = tempfile.mkdtemp(prefix="wirt-faults-")
+        self.name = "subject"
+
+    def wirt(self, *args):
+        p = subprocess.run([WIRT, "--root", self.state, *args], stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, check=False)
+        return p.returncode, p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
+
+    def ok(self, *args):
+        r = self.wirt(*args)
+        check(r[0] == 0, f"wirt {args[0]}: {r}")
+        return r[1]
+
+    def run(self, *how):
+        command = [] if self.wall == "machine" else (
+            ["sh", "-c", "echo hello"] if "--rm" in how else ["sh", "-c", "while :; do sleep 1; done"])
+        return [WIRT, "--root", self.state, "run", *how, "--name", self.name, "--as", self.wall,
+                *self.options, str(self.root), *command]
+
+    def start(self):
+        p = subprocess.run(self.run("-d"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, timeout=60, check=False)
+        check(p.returncode == 0, p.stdout)
+
+    def status(self):
+        return json.loads(self.ok("inspect", self.name))[0]["status"]
+
+    def ids(self):
+        guests = os.path.join(self.state, "guests")
+        return os.listdir(guests) if os.path.isdir(guests) else []
+
+    def clean(self):
+        self.seen = self.ids()
+        for i in self.seen:
+            self.ok("rm", "-f", i)
+
+    def left(self):
+        left = processes(self.state)
+        for i in self.seen:
+            left += groups(i[:12])
+        for top, dirs, files in os.walk(self.state):
+            dirs[:] = [d for d in dirs if d != "@cache"]
+            left += [os.path.join(top, f) for f in files
+                     if not os.path.join(top, f).endswith(("/lock", "/balance.json"))]
+        return left
+
+    def end(self):
+        shutil.rmtree(self.state, ignore_errors=True)
