@@ -192,10 +192,11 @@ static int spawn_by_step(struct making *m, unsigned long flags, struct error **e
             sync_send_error(m->sock[1], e);
         _exit(0);
     }
-    m->pid = sync_wait(m->sock[0], SYNC_PID, err);
     int status;
     while (waitpid(step, &status, 0) < 0 && errno == EINTR)
         ;
+    /* If it could not say so, a process that it made ends with the conversation. */
+    m->pid = sync_take(m->sock[0], SYNC_PID, err);
     return m->pid > 0 ? 0 : -1;
 }
 

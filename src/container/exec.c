@@ -371,9 +371,10 @@ static int spawn(struct entering *e, struct error **err)
     }
     close(e->sock[1]);
     e->sock[1] = -1;
-    e->pid = sync_wait(e->sock[0], SYNC_PID, err);
     while (waitpid(step, NULL, 0) < 0 && errno == EINTR)
         ;
+    /* If it could not say so, a process that it made ends with the conversation. */
+    e->pid = sync_take(e->sock[0], SYNC_PID, err);
     return e->pid > 0 ? 0 : -1;
 }
 

@@ -55,7 +55,7 @@ static int receive(int sock, int flags, struct message *m, struct error **err)
     do {
         n = recv(sock, m, sizeof *m - 1, flags);
     } while (n < 0 && errno == EINTR);
-    if (n < 0 && errno != ECONNRESET)
+    if (n < 0 && errno != ECONNRESET && !(errno == EAGAIN && flags & MSG_DONTWAIT))
         return error_set(err, errno, "hear from the container's process");
     if (n < (ssize_t)HEAD)
         return 0;
@@ -72,10 +72,10 @@ static int its_error(const struct message *m, struct error **err)
     return -1;
 }
 
-int sync_wait(int sock, enum sync_kind kind, struct error **err)
+static int take(int sock, int flags, enum sync_kind kind, struct error **err)
 {
     struct message m;
-    int r = receive(sock, 0, &m, err);
+    int r = receive(sock, flags, &m, err);
     if (r < 0)
         return -1;
     if (r == 0)
@@ -85,6 +85,16 @@ int sync_wait(int sock, enum sync_kind kind, struct error **err)
     if (m.kind != (int32_t)kind)
         return error_set(err, EPROTO, "message %d instead of %d", m.kind, (int)kind);
     return m.value;
+}
+
+int sync_wait(int sock, enum sync_kind kind, struct error **err)
+{
+    return take(sock, 0, kind, err);
+}
+
+int sync_take(int sock, enum sync_kind kind, struct error **err)
+{
+    return take(sock, MSG_DONTWAIT, kind, err);
 }
 
 bool sync_pending_error(int sock, struct error **err)

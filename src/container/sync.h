@@ -29,6 +29,8 @@ void sync_send_error(int sock, const struct error *e);
 /* Waits for a message of this kind. SYNC_ERROR from the other side becomes err. Answers the value;
  * -1 on failure; at the end of the conversation -1 with code EPIPE. */
 int sync_wait(int sock, enum sync_kind kind, struct error **err);
+/* The same of a message that is there already, or never comes: who sends it has ended. */
+int sync_take(int sock, enum sync_kind kind, struct error **err);
 /* Whether an error of the other side is there already; it goes to err. */
 bool sync_pending_error(int sock, struct error **err);
 /* Waits for the end of the conversation with process pid. 0: it has executed the command. -1 with
