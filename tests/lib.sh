@@ -58,6 +58,15 @@ within() {
     fi
 }
 
+# tree_rss PID: resident memory of a process and its children, in MiB
+tree_rss() {
+    local p kb=0
+    for p in "$1" $(cat "/proc/$1/task/$1/children"); do
+        kb=$((kb + $(awk '/^VmRSS:/ { print $2 }' "/proc/$p/status")))
+    done
+    echo $((kb / 1024))
+}
+
 # wait_for SECONDS COMMAND...: until it succeeds
 wait_for() {
     local end=$((SECONDS + $1))

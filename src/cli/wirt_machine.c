@@ -11,8 +11,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "guest/json.h"
-#include "machine/control.h"
-#include "machine/machine.h"
+#include "machine/launch.h"
 
 #define EXIT_WIRT  125
 #define MAX_CONFIG (1u << 20)
@@ -67,54 +66,44 @@ static unsigned forwards_from_json(json_object *a, struct nat_forward *out)
     return n;
 }
 
-/* Why the machine does not run: to who listens on its control socket, else to a person. */
-static int fail(int control, const char *why)
+static struct machine_file file_from_json(json_object *o, const char *name)
 {
-    if (control >= 0)
-        control_refuse(control, why);
-    else
-        log_error("%s", why);
-    return EXIT_WIRT;
+    return (struct machine_file){.path = json_get_str(o, name, NULL)};
 }
 
-static int run(json_object *o, int control, int agent)
+static _Noreturn void run(json_object *o, int control, int agent)
 {
     struct machine_disk disks[MAX_LIST];
     struct machine_share shares[MAX_LIST];
     struct nat_forward forwards[MAX_LIST];
     int64_t memory = json_get_int(o, "memory", 0), harts = json_get_int(o, "harts", 0);
-    if (memory <= 0 || harts <= 0 || harts > UINT32_MAX)
-        return fail(control, "memory and harts must be given, more than 0");
     struct machine_config c = {
-        .kernel = json_get_str(o, "kernel", NULL),
-        .initrd = json_get_str(o, "initrd", NULL),
+        .kernel = file_from_json(o, "kernel"),
+        .initrd = file_from_json(o, "initrd"),
         .append = json_get_str(o, "append", NULL),
-        .firmware = json_get_str(o, "firmware", NULL),
-        .memory = (uint64_t)memory,
-        .harts = (unsigned)harts,
+        .firmware = file_from_json(o, "firmware"),
+        .memory = memory > 0 ? (uint64_t)memory : 0,
+        .harts = harts > 0 && harts <= UINT32_MAX ? (unsigned)harts : 0,
         .disks = disks,
         .n_disks = disks_from_json(json_get_arr(o, "disks"), disks),
         .shares = shares,
         .n_shares = shares_from_json(json_get_arr(o, "shares"), shares),
-        .network = json_get_bool(o, "network", false),
-        .host_loopback = json_get_bool(o, "hostLoopback", false),
-        .link_local = json_get_bool(o, "linkLocal", false),
-        .forwards = forwards,
-        .n_forwards = forwards_from_json(json_get_arr(o, "forwards"), forwards),
-        .hostname = json_get_str(o, "hostname", NULL),
         .interpret = json_get_bool(o, "interpret", false),
         .stats = json_get_bool(o, "stats", false),
-        .trace = json_get_str(o, "trace", NULL),
+        .trace = file_from_json(o, "trace"),
         .console_in = STDIN_FILENO,
         .console_out = STDOUT_FILENO,
         .control = control,
         .agent = agent,
     };
-    struct machine_result result;
-    ERROR_CLEANUP err = NULL;
-    if (machine_run(&c, &result, &err) < 0)
-        return fail(result.started ? -1 : control, error_text(err));
-    return result.status;
+    struct nat_config nat = {
+        .host_loopback = json_get_bool(o, "hostLoopback", false),
+        .link_local = json_get_bool(o, "linkLocal", false),
+        .forwards = forwards,
+        .n_forwards = forwards_from_json(json_get_arr(o, "forwards"), forwards),
+        .hostname = json_get_str(o, "hostname", NULL),
+    };
+    machine_launch(&c, json_get_bool(o, "network", false) ? &nat : NULL);
 }
 
 static int parse_fd(const char *option, int *fd, struct error **err)
@@ -161,7 +150,7 @@ int main(int argc, char **argv)
     AUTO_JSON *o = json_read_file_at(AT_FDCWD, config, MAX_CONFIG, &err);
     if (!o) {
         error_prefix(&err, "--config");
-        return fail(control, error_text(err));
+        return machine_refuse(control, error_text(err));
     }
-    return run(o, control, agent);
+    run(o, control, agent);
 }

@@ -218,7 +218,7 @@ static int wait_started(struct workload *w, int control, struct error **err)
         answer = json_parse_object(line.data ? line.data : "", line.len, "answer", &why);
     if (json_get_bool(answer, "ok", false))
         return 0;
-    proc_signal(w->pidfd, SIGKILL);
+    proc_signal(w->pidfd, SIGQUIT); /* at once, and with all that it holds (machine/launch.h) */
     int status = spawn_wait(w->pidfd, NULL);
     if (answer)
         return error_set(err, 0, "%s", json_get_str(answer, "error", "no reason given"));

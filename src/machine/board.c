@@ -49,7 +49,7 @@ static int add_pci(struct machine *m, struct error **err)
     for (unsigned i = 0; i < m->config->n_shares; i++)
         if (virtio_fs_create(m->pci, m->slat, &m->config->shares[i], m->config->n_shares, err) < 0)
             return -1;
-    if (m->config->network && virtio_net_create(m->pci, m->loop, m->slat, m->config, err) < 0)
+    if (m->config->wire && virtio_net_create(m->pci, m->loop, m->slat, m->config->wire, err) < 0)
         return -1;
     m->balloon = virtio_balloon_create(m->pci, m->loop, m->slat, err);
     if (!m->balloon || virtio_rng_create(m->pci, m->loop, m->slat, err) < 0)
@@ -91,7 +91,7 @@ static int add_harts(struct machine *m, struct error **err)
 
 static int check_config(const struct machine_config *c, struct error **err)
 {
-    if (!c->kernel && !c->firmware)
+    if (!c->kernel.path && !c->firmware.path)
         return error_set(err, 0, "a machine needs a kernel or a firmware: use --kernel");
     if (!c->harts || c->harts > MAX_HARTS)
         return error_set(err, 0, "cpus: %u: a machine has 1 to %u", c->harts, MAX_HARTS);
@@ -103,16 +103,16 @@ static int check_config(const struct machine_config *c, struct error **err)
 
 static int open_trace(struct machine *m, struct error **err)
 {
-    if (!m->config->trace)
+    if (!m->config->trace.path)
         return 0;
-    m->trace = fopen(m->config->trace, "we");
-    return m->trace ? 0 : error_set(err, errno, "open %s", m->config->trace);
+    m->trace = fdopen(m->config->trace.fd, "we");
+    return m->trace ? 0 : error_set(err, errno, "open %s", m->config->trace.path);
 }
 
 int board_init(struct machine *m, const struct machine_config *c, struct error **err)
 {
     m->config = c;
-    m->firmware = c->firmware;
+    m->firmware = c->firmware.path != NULL;
     m->time_start = clock_ns();
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->changed, NULL);

@@ -2,7 +2,6 @@
  * checked: the file is not trusted. */
 #include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -22,15 +21,15 @@ static void unmap(struct file *f)
         munmap((void *)(uintptr_t)f->data, f->len);
 }
 
-static int map_file(struct file *f, const char *path, struct error **err)
+static int map_file(struct file *f, const struct machine_file *from, struct error **err)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const char *path = from->path;
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, errno, "open %s", path);
+    if (fstat(from->fd, &st) < 0)
+        return error_set(err, errno, "stat %s", path);
     if (!S_ISREG(st.st_mode) || !st.st_size)
         return error_set(err, 0, "%s: not a regular file with content", path);
-    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, from->fd, 0);
     if (p == MAP_FAILED)
         return error_set(err, errno, "map %s", path);
     *f = (struct file){.path = path, .data = p, .len = (uint64_t)st.st_size};
@@ -43,15 +42,12 @@ static const void *part(const struct file *f, uint64_t offset, uint64_t len)
     return offset <= f->len && len <= f->len - offset ? f->data + offset : NULL;
 }
 
-int boot_is_elf(const char *path, struct error **err)
+int boot_is_elf(const struct machine_file *file, struct error **err)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     char magic[SELFMAG] = {0};
-    if (fd < 0)
-        return error_set(err, errno, "open %s", path);
-    ssize_t n = pread(fd, magic, sizeof magic, 0);
+    ssize_t n = pread(file->fd, magic, sizeof magic, 0);
     if (n < 0)
-        return error_set(err, errno, "read %s", path);
+        return error_set(err, errno, "read %s", file->path);
     return n == SELFMAG && !memcmp(magic, ELFMAG, SELFMAG);
 }
 
@@ -98,10 +94,12 @@ static uint64_t find_tohost(const struct file *f, const Elf64_Ehdr *h)
     return 0;
 }
 
-int boot_load_elf(struct machine *m, const char *path, struct loaded *out, struct error **err)
+int boot_load_elf(struct machine *m, const struct machine_file *file, struct loaded *out,
+                  struct error **err)
 {
+    const char *path = file->path;
     __attribute__((cleanup(unmap))) struct file f = {0};
-    if (map_file(&f, path, err) < 0)
+    if (map_file(&f, file, err) < 0)
         return -1;
     const Elf64_Ehdr *h = part(&f, 0, sizeof *h);
     if (!h || memcmp(h->e_ident, ELFMAG, SELFMAG) || h->e_ident[EI_CLASS] != ELFCLASS64 ||

@@ -1,12 +1,10 @@
 #include "machine/boot.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 
 #define MIB          ((uint64_t)1 << 20)
 #define FIRMWARE_GAP (2 * MIB) /* a kernel behind a firmware goes to RAM + this, as on qemu */
@@ -27,25 +25,41 @@ static uint64_t ram_end(const struct machine *m)
     return slat_base(m->slat) + slat_size(m->slat);
 }
 
-static int open_image(const char *path, uint64_t *len, struct error **err)
+static int image_len(const struct machine_file *f, uint64_t *len, struct error **err)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const char *path = f->path;
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, errno, "open %s", path);
+    if (fstat(f->fd, &st) < 0)
+        return error_set(err, errno, "stat %s", path);
     if (!S_ISREG(st.st_mode))
         return error_set(err, 0, "%s: not a regular file", path);
     if (!st.st_size)
         return error_set(err, 0, "%s: the file is empty", path);
     *len = (uint64_t)st.st_size;
-    return STEAL_FD(fd);
+    return 0;
 }
 
-int boot_load_file(struct machine *m, const char *path, uint64_t gpa, uint64_t *len,
+/* From the file's first byte, whoever read it before: it is read again at a reboot. */
+static int read_image(int fd, uint8_t *to, uint64_t len, const char *path, struct error **err)
+{
+    for (uint64_t done = 0; done < len;) {
+        ssize_t n = pread(fd, to + done, len - done, (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set(err, errno, "read %s", path);
+        if (!n)
+            return error_set(err, 0, "%s: became shorter while it was read", path);
+        done += (uint64_t)n;
+    }
+    return 0;
+}
+
+int boot_load_file(struct machine *m, const struct machine_file *file, uint64_t gpa, uint64_t *len,
                    struct error **err)
 {
-    AUTO_CLOSE int fd = open_image(path, len, err);
-    if (fd < 0)
+    const char *path = file->path;
+    if (image_len(file, len, err) < 0)
         return -1;
     void *to = slat_host(m->slat, gpa, *len, true);
     if (!to)
@@ -53,12 +67,7 @@ int boot_load_file(struct machine *m, const char *path, uint64_t gpa, uint64_t *
                          "%s: its %llu bytes do not fit into RAM at 0x%llx: give the machine more "
                          "memory",
                          path, (unsigned long long)*len, (unsigned long long)gpa);
-    ssize_t n = read_full(fd, to, *len);
-    if (n < 0)
-        return error_set(err, errno, "read %s", path);
-    if ((uint64_t)n != *len)
-        return error_set(err, 0, "%s: became shorter while it was read", path);
-    return 0;
+    return read_image(file->fd, to, *len, path, err);
 }
 
 /* A kernel that is also an EFI program says where its sections lie in the file (PE format: the
@@ -87,12 +96,13 @@ static int check_complete(int fd, const char *path, const struct image_header *h
     return 0;
 }
 
-static int read_header(const char *path, struct image_header *h, uint64_t *len, struct error **err)
+static int read_header(const struct machine_file *f, struct image_header *h, uint64_t *len,
+                       struct error **err)
 {
-    AUTO_CLOSE int fd = open_image(path, len, err);
-    if (fd < 0)
+    const char *path = f->path;
+    if (image_len(f, len, err) < 0)
         return -1;
-    ssize_t n = pread(fd, h, sizeof *h, 0);
+    ssize_t n = pread(f->fd, h, sizeof *h, 0);
     if (n < 0)
         return error_set(err, errno, "read %s", path);
     const uint8_t *b = (const uint8_t *)h;
@@ -105,16 +115,17 @@ static int read_header(const char *path, struct image_header *h, uint64_t *len, 
                          path);
     if (h->flags & IMAGE_BIG_ENDIAN)
         return error_set(err, 0, "%s: a big-endian kernel", path);
-    return check_complete(fd, path, h, *len, err);
+    return check_complete(f->fd, path, h, *len, err);
 }
 
 /* A flat kernel goes to a multiple of 2 MiB plus its text_offset. */
-static int load_flat_kernel(struct machine *m, const char *path, struct loaded *out,
+static int load_flat_kernel(struct machine *m, const struct machine_file *f, struct loaded *out,
                             struct error **err)
 {
+    const char *path = f->path;
     struct image_header h;
     uint64_t len, base = slat_base(m->slat);
-    if (read_header(path, &h, &len, err) < 0)
+    if (read_header(f, &h, &len, err) < 0)
         return -1;
     uint64_t size = h.image_size > len ? h.image_size : len;
     if (m->firmware && h.text_offset < FIRMWARE_GAP)
@@ -126,30 +137,31 @@ static int load_flat_kernel(struct machine *m, const char *path, struct loaded *
                          path, (unsigned long long)((size + MIB - 1) / MIB),
                          (unsigned long long)h.text_offset,
                          (unsigned long long)(slat_size(m->slat) / MIB));
-    if (boot_load_file(m, path, base + h.text_offset, &len, err) < 0)
+    if (boot_load_file(m, f, base + h.text_offset, &len, err) < 0)
         return -1;
     *out = (struct loaded){.entry = base + h.text_offset, .end = base + h.text_offset + size};
     return 0;
 }
 
-static int load_kernel(struct machine *m, const char *path, struct loaded *out, struct error **err)
+static int load_kernel(struct machine *m, const struct machine_file *f, struct loaded *out,
+                       struct error **err)
 {
-    int elf = boot_is_elf(path, err);
+    int elf = boot_is_elf(f, err);
     if (elf < 0)
         return -1;
-    return elf ? boot_load_elf(m, path, out, err) : load_flat_kernel(m, path, out, err);
+    return elf ? boot_load_elf(m, f, out, err) : load_flat_kernel(m, f, out, err);
 }
 
-static int load_firmware(struct machine *m, const char *path, struct loaded *out,
+static int load_firmware(struct machine *m, const struct machine_file *f, struct loaded *out,
                          struct error **err)
 {
-    int elf = boot_is_elf(path, err);
+    int elf = boot_is_elf(f, err);
     uint64_t len;
     if (elf < 0)
         return -1;
     if (elf)
-        return boot_load_elf(m, path, out, err);
-    if (boot_load_file(m, path, slat_base(m->slat), &len, err) < 0)
+        return boot_load_elf(m, f, out, err);
+    if (boot_load_file(m, f, slat_base(m->slat), &len, err) < 0)
         return -1;
     *out = (struct loaded){.entry = slat_base(m->slat), .end = slat_base(m->slat) + len};
     return 0;
@@ -168,19 +180,18 @@ static int place_data(struct machine *m, const struct loaded *kernel, uint64_t l
 {
     const struct machine_config *c = m->config;
     uint64_t top = (ram_end(m) - 1) & ~(2 * MIB - 1), start = 0, len = 0;
-    if (c->initrd) {
-        AUTO_CLOSE int fd = open_image(c->initrd, &len, err);
-        if (fd < 0)
+    if (c->initrd.path) {
+        if (image_len(&c->initrd, &len, err) < 0)
             return -1;
         if (top < low || len > top - low)
             return error_set(err, 0,
                              "%s: its %llu MiB do not fit into RAM above the kernel: give the "
                              "machine more memory",
-                             c->initrd, (unsigned long long)((len + MIB - 1) / MIB));
+                             c->initrd.path, (unsigned long long)((len + MIB - 1) / MIB));
         start = (top - len) & ~(uint64_t)(PAGE_SIZE - 1);
         if (start < low)
             start = low;
-        if (boot_load_file(m, c->initrd, start, &len, err) < 0)
+        if (boot_load_file(m, &c->initrd, start, &len, err) < 0)
             return -1;
     }
     AUTO_FREE void *blob = NULL;
@@ -204,17 +215,18 @@ int boot_load(struct machine *m, struct error **err)
 {
     const struct machine_config *c = m->config;
     struct loaded firmware = {0}, kernel = {0};
-    if (c->firmware && load_firmware(m, c->firmware, &firmware, err) < 0)
+    if (c->firmware.path && load_firmware(m, &c->firmware, &firmware, err) < 0)
         return -1;
-    if (c->kernel && load_kernel(m, c->kernel, &kernel, err) < 0)
+    if (c->kernel.path && load_kernel(m, &c->kernel, &kernel, err) < 0)
         return -1;
-    if (c->firmware && c->kernel && kernel.entry < firmware.end)
-        return error_set(err, 0, "%s: lies where the firmware %s is", c->kernel, c->firmware);
-    m->entry = c->firmware ? firmware.entry : kernel.entry;
-    m->tohost = c->firmware ? firmware.tohost : kernel.tohost;
+    if (c->firmware.path && c->kernel.path && kernel.entry < firmware.end)
+        return error_set(err, 0, "%s: lies where the firmware %s is", c->kernel.path,
+                         c->firmware.path);
+    m->entry = c->firmware.path ? firmware.entry : kernel.entry;
+    m->tohost = c->firmware.path ? firmware.tohost : kernel.tohost;
     uint64_t low = kernel.end > firmware.end ? kernel.end : firmware.end;
     low = (low + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
-    if (m->tohost && !c->initrd && low > ((ram_end(m) - 1) & ~(2 * MIB - 1)))
+    if (m->tohost && !c->initrd.path && low > ((ram_end(m) - 1) & ~(2 * MIB - 1)))
         return 0; /* a test program that fills a small RAM, and reads no device tree */
-    return place_data(m, c->kernel ? &kernel : NULL, low, err);
+    return place_data(m, c->kernel.path ? &kernel : NULL, low, err);
 }

@@ -12,14 +12,15 @@ struct loaded {
     bool elf;
 };
 
-/* Loads an ELF file to its physical addresses. name: what to call it in messages. */
-int boot_load_elf(struct machine *m, const char *path, struct loaded *out, struct error **err);
+/* Loads an ELF file to its physical addresses. */
+int boot_load_elf(struct machine *m, const struct machine_file *file, struct loaded *out,
+                  struct error **err);
 
 /* Whether the file starts like an ELF file. -1 with err when it cannot be read. */
-int boot_is_elf(const char *path, struct error **err);
+int boot_is_elf(const struct machine_file *file, struct error **err);
 
 /* Copies the whole file to gpa; *len: its bytes. */
-int boot_load_file(struct machine *m, const char *path, uint64_t gpa, uint64_t *len,
+int boot_load_file(struct machine *m, const struct machine_file *file, uint64_t gpa, uint64_t *len,
                    struct error **err);
 
 /* Builds the device tree; the caller frees *blob. initrd_start == initrd_end: none. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "jail/filter.h"
 #include "machine/board.h"
 
 int hart_init(struct hart *h, struct machine *m, unsigned id, struct error **err)
@@ -256,6 +257,11 @@ static void handle_trap(struct hart *h)
 void *hart_main(void *arg)
 {
     struct hart *h = arg;
+    ERROR_CLEANUP err = NULL;
+    if (jail_filter(JAIL_HART, &err) < 0) {
+        log_error("hart %u: %s", h->id, error_text(err));
+        machine_request_end(h->m, MACHINE_STOPPED, 125);
+    }
     pthread_mutex_lock(&h->lock);
     hart_unpark(h);
     pthread_mutex_unlock(&h->lock);

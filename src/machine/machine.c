@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "jail/filter.h"
 #include "machine/board-build.h"
 #include "machine/boot.h"
 #include "machine/control.h"
@@ -164,6 +165,9 @@ static int run(struct machine *m, const struct machine_config *config, bool *sta
         if (!control)
             goto out;
     }
+    /* From here on files are looked into, and then a guest runs. */
+    if (jail_filter(JAIL_MACHINE, err) < 0)
+        goto out;
     do
         ret = run_once(m, control, started, err);
     while (!ret && m->end == MACHINE_REBOOT);

@@ -6,11 +6,18 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "net/nat.h"
+
+/* What is opened before a machine is jailed (files.h): path is what messages call it, fd the
+ * descriptor, 0 as long as it is not open. */
+struct machine_file {
+    const char *path; /* NULL: none */
+    int fd;
+};
 
 struct machine_disk {
     const char *path;
     bool readonly;
+    int fd; /* as in machine_file */
 };
 
 /* A folder that the guest mounts as virtiofs by its tag; or a regular file, which is then in it as
@@ -20,30 +27,28 @@ struct machine_disk {
 struct machine_share {
     const char *tag, *path; /* the tag: 1 to 36 bytes */
     bool readonly;
+    int fd;           /* as in machine_file: the folder, O_PATH */
+    const char *only; /* with fd: the one file that is served of it, or NULL; allocated by
+                         machine_share_open() */
 };
 
 struct machine_config {
-    const char
-        *kernel; /* flat Image or ELF; loaded for S mode with the SBI done by the hypervisor */
-    const char *initrd;
-    const char *append; /* kernel command line */
-    const char
-        *firmware;   /* M-mode image at 0x80000000 (OpenSBI), or an ELF for it; NULL: own SBI */
-    uint64_t memory; /* bytes, a multiple of 2 MiB */
+    /* Flat Image or ELF; loaded for S mode with the SBI done by the hypervisor. */
+    struct machine_file kernel;
+    struct machine_file initrd;
+    const char *append;           /* kernel command line */
+    struct machine_file firmware; /* M-mode image at 0x80000000 (OpenSBI), or an ELF for it; none:
+                                     own SBI */
+    uint64_t memory;              /* bytes, a multiple of 2 MiB */
     unsigned harts;
-    const struct machine_disk *disks;
+    struct machine_disk *disks;
     unsigned n_disks;
-    const struct machine_share *shares;
+    struct machine_share *shares;
     unsigned n_shares;
-    bool network;       /* user-mode NAT */
-    bool host_loopback; /* the host is open to the guest: struct net_rules in net/filter.h */
-    bool link_local;    /* so is the host's link */
-    const struct nat_forward *forwards;
-    unsigned n_forwards;
-    const char *hostname;
+    int wire; /* to the network (net/link.h); 0: the board has no network card */
     bool interpret;
-    bool stats;        /* print statistics on standard error at the end */
-    const char *trace; /* file for engine_config.trace, or NULL */
+    bool stats;                /* print statistics on standard error at the end */
+    struct machine_file trace; /* for engine_config.trace */
     int console_in,
         console_out; /* the uart's, -1 for none; a terminal is the caller's to set raw */
     int control; /* stream socket for requests (control.h): one JSON object a line, answered in the
@@ -64,9 +69,10 @@ struct machine_result {
     bool started; /* its harts ran; told also of one that had to stop */
 };
 
-/* Runs the machine to its end in this process. Reboot is done inside (the board is reset) and does
- * not return. -1 with err when it could not be built or had to stop: the message names the file or
- * field. */
+/* Runs the machine to its end in this process, whose main thread can do little else from then on
+ * (jail/filter.h: JAIL_MACHINE). Its files are open (files.h). Reboot is done inside (the board is
+ * reset) and does not return. -1 with err when it could not be built or had to stop: the message
+ * names the file or field. */
 int machine_run(const struct machine_config *config, struct machine_result *result,
                 struct error **err);
 

@@ -82,7 +82,7 @@ check "resume" wirt resume m
 check "a resumed machine goes on" wait_for 20 more_lines m "$before"
 
 # The balloon: what the guest gives up, the host gets back.
-rss() { awk '/^VmRSS/ { print int($2 / 1024) }' "/proc/$(wirt inspect m | jq '.[0].pid')/status"; }
+rss() { tree_rss "$(wirt inspect m | jq '.[0].pid')"; }
 inflated() { [ "$(wirt balloon --json m | jq '.actual')" -ge $((400 << 20)) ]; }
 deflated() { [ "$(wirt balloon --json m | jq '.actual')" -le $((8 << 20)) ]; }
 check "balloon" wirt balloon m 512m

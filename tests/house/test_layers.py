@@ -5,7 +5,7 @@ import re
 import sys
 
 SRC = pathlib.Path(__file__).resolve().parents[2] / "src"
-RANK = {"base": 0, "isa": 1, "net": 1, "engine": 2, "image": 3, "agent": 4, "container": 5, "process": 5,
+RANK = {"base": 0, "isa": 1, "jail": 1, "net": 1, "engine": 2, "image": 3, "agent": 4, "container": 5, "process": 5,
         "machine": 5, "guest": 6, "cli": 7}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 

@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
-#include "machine/machine.h"
+#include "machine/launch.h"
 
 static struct termios saved;
 
@@ -74,6 +74,8 @@ static const struct option options[] = {{"kernel", 1, NULL, OPT_KERNEL},
 static struct machine_disk disks[MAX_DISKS];
 static struct machine_share shares[MAX_SHARES];
 static struct nat_forward forwards[MAX_FORWARDS];
+static struct nat_config nat = {.forwards = forwards};
+static bool network;
 
 static void add_disk(struct machine_config *c, char *text)
 {
@@ -97,18 +99,18 @@ static int add_share(struct machine_config *c, char *text, struct error **err)
     return 0;
 }
 
-static int add_forward(struct machine_config *c, const char *text, struct error **err)
+static int add_forward(const char *text, struct error **err)
 {
     char address[16];
     unsigned host, guest;
     struct in_addr a;
-    if (c->n_forwards == MAX_FORWARDS ||
+    if (nat.n_forwards == MAX_FORWARDS ||
         sscanf(text, "%15[0-9.]:%u:%u", address, &host, &guest) != 3 || !inet_aton(address, &a))
         return error_set(err, 0, "--forward %s: not ADDRESS:HOST-PORT:GUEST-PORT", text);
-    forwards[c->n_forwards++] = (struct nat_forward){.host_addr = ntohl(a.s_addr),
-                                                     .host_port = (uint16_t)host,
-                                                     .guest_port = (uint16_t)guest,
-                                                     .udp = str_ends(text, "/udp")};
+    forwards[nat.n_forwards++] = (struct nat_forward){.host_addr = ntohl(a.s_addr),
+                                                      .host_port = (uint16_t)host,
+                                                      .guest_port = (uint16_t)guest,
+                                                      .udp = str_ends(text, "/udp")};
     return 0;
 }
 
@@ -118,9 +120,9 @@ static int parse(int argc, char **argv, struct machine_config *c, struct error *
     int opt;
     while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (opt) {
-        case OPT_KERNEL: c->kernel = optarg; break;
-        case OPT_FIRMWARE: c->firmware = optarg; break;
-        case OPT_INITRD: c->initrd = optarg; break;
+        case OPT_KERNEL: c->kernel.path = optarg; break;
+        case OPT_FIRMWARE: c->firmware.path = optarg; break;
+        case OPT_INITRD: c->initrd.path = optarg; break;
         case OPT_APPEND: c->append = optarg; break;
         case OPT_MEMORY:
             if (parse_size(optarg, "--memory", &c->memory, err) < 0)
@@ -137,15 +139,15 @@ static int parse(int argc, char **argv, struct machine_config *c, struct error *
                 return -1;
             break;
         case OPT_FORWARD:
-            if (add_forward(c, optarg, err) < 0)
+            if (add_forward(optarg, err) < 0)
                 return -1;
             break;
         case OPT_NETWORK: /* with the host open, which is where tests have their servers */
-            c->network = true;
-            c->host_loopback = !optarg || strcmp(optarg, "closed") != 0;
+            network = true;
+            nat.host_loopback = !optarg || strcmp(optarg, "closed") != 0;
             break;
         case OPT_INTERPRET: c->interpret = true; break;
-        case OPT_TRACE: c->trace = optarg; break;
+        case OPT_TRACE: c->trace.path = optarg; break;
         case OPT_CONTROL: c->control = atoi(optarg); break;
         case OPT_AGENT: c->agent = atoi(optarg); break;
         default: return error_set(err, 0, "see the head of tests/machine/boot.c");
@@ -160,12 +162,10 @@ int main(int argc, char **argv)
                                .harts = 1,
                                .disks = disks,
                                .shares = shares,
-                               .forwards = forwards,
                                .console_in = 0,
                                .console_out = 1,
                                .control = -1,
                                .agent = -1};
-    struct machine_result result;
     ERROR_CLEANUP err = NULL;
     log_init("machine-boot", LOG_INFO);
     if (parse(argc, argv, &c, &err) < 0) {
@@ -173,9 +173,5 @@ int main(int argc, char **argv)
         return 2;
     }
     raw_terminal();
-    if (machine_run(&c, &result, &err) < 0) {
-        log_error("%s", error_text(err));
-        return 125;
-    }
-    return result.status;
+    machine_launch(&c, network ? &nat : NULL);
 }

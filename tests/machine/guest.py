@@ -151,9 +151,11 @@ class Guest:
         return reply
 
     def rss(self):
-        """The machine's resident memory on the host, in bytes."""
-        text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) * 1024
+        """The machine's resident memory on the host, in bytes: the launcher's, and its children's."""
+        pid = self.process.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        texts = [pathlib.Path(f"/proc/{p}/status").read_text() for p in (pid, *children)]
+        return sum(int(re.search(r"VmRSS:\s+(\d+)", t).group(1)) for t in texts) * 1024
 
 
 def eventually(seconds, condition):

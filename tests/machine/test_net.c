@@ -9,6 +9,7 @@
 #include "cm.h"
 #include "machine/devices/devices.h"
 #include "machine/devices/virtio.h"
+#include "net/link.h"
 #include "virtio_driver.h"
 
 #define HEADER  12
@@ -20,6 +21,8 @@ struct fixture {
     struct driver d;
     uint64_t rx, tx; /* guest addresses */
     unsigned next;   /* receive buffer that is filled next */
+    int wire[2];
+    struct net_link *link;
 };
 
 static const uint8_t mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
@@ -28,6 +31,7 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     rig_init(&f->rig);
+    assert_int_equal(net_link_pair(f->wire, NULL), 0);
     *state = f;
     return 0;
 }
@@ -35,14 +39,20 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
+    net_link_free(f->link);
+    f->link = NULL;
     rig_free(&f->rig);
+    close(f->wire[0]);
+    close(f->wire[1]);
     free(f);
     return 0;
 }
 
-static void start(struct fixture *f, const struct machine_config *config)
+static void start(struct fixture *f, const struct nat_config *config)
 {
-    assert_int_equal(virtio_net_create(f->rig.host, f->rig.loop, f->rig.slat, config, NULL), 0);
+    f->link = net_link_new(f->rig.loop, f->wire[1], config, NULL);
+    assert_non_null(f->link);
+    assert_int_equal(virtio_net_create(f->rig.host, f->rig.loop, f->rig.slat, f->wire[0], NULL), 0);
     rig_start(&f->rig);
     driver_probe(&f->d, &f->rig, 1);
     driver_start(&f->d, UINT64_MAX, 2, 16);
@@ -89,7 +99,7 @@ static void arp_request(struct fixture *f, const uint8_t target[4])
 static void card(void **state)
 {
     struct fixture *f = *state;
-    start(f, &(struct machine_config){.network = true});
+    start(f, &(struct nat_config){0});
     uint8_t got[6];
     for (unsigned i = 0; i < 6; i++)
         got[i] = (uint8_t)rig_read(&f->rig, f->d.config + i, 1);
@@ -101,7 +111,7 @@ static void router_answers_arp(void **state)
 {
     struct fixture *f = *state;
     uint32_t len;
-    start(f, &(struct machine_config){.network = true});
+    start(f, &(struct nat_config){0});
     for (int i = 0; i < 20; i++) { /* more than once around the rings */
         arp_request(f, (const uint8_t[]){10, 0, 2, 2});
         const uint8_t *p = receive_frame(f, &len);
@@ -156,7 +166,7 @@ static void dhcp_gives_an_address(void **state)
     uint32_t len;
     uint8_t frame[512], bootp[300] = {1, 1, 6, 0, 0xde, 0xad, 0xbe, 0xef};
     static const uint8_t options[] = {0x63, 0x82, 0x53, 0x63, 53, 1, 1, 255};
-    start(f, &(struct machine_config){.network = true, .hostname = "tester"});
+    start(f, &(struct nat_config){.hostname = "tester"});
     memcpy(bootp + 28, mac, 6);
     memcpy(bootp + 236, options, sizeof options);
     len = udp_frame(frame, 0, 68, UINT32_MAX, 67, bootp, sizeof bootp);
@@ -189,7 +199,7 @@ static void datagram_to_the_host(void **state)
     int s = bound_socket(&port);
     uint8_t frame[512];
     char buf[16];
-    start(f, &(struct machine_config){.network = true, .host_loopback = true});
+    start(f, &(struct nat_config){.host_loopback = true});
     arp_request(f, (const uint8_t[]){10, 0, 2, 2});
     uint32_t len = udp_frame(frame, 0x0a00020f, 4000, 0x0a000202, port, "ping", 4);
     send_frame(f, frame, len);
@@ -217,7 +227,7 @@ static void the_host_is_closed(void **state)
     int s = bound_socket(&port);
     uint8_t frame[512];
     char buf[16];
-    start(f, &(struct machine_config){.network = true});
+    start(f, &(struct nat_config){0});
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
         uint32_t len = udp_frame(frame, 0x0a00020f, 4000, names[i], port, "ping", 4);
         send_frame(f, frame, len);
@@ -237,7 +247,7 @@ static void forwarded_port(void **state)
     close(bound_socket(&port)); /* a port that is free */
     struct nat_forward forward = {
         .host_addr = INADDR_LOOPBACK, .host_port = port, .guest_port = 7, .udp = true};
-    start(f, &(struct machine_config){.network = true, .forwards = &forward, .n_forwards = 1});
+    start(f, &(struct nat_config){.forwards = &forward, .n_forwards = 1});
     arp_request(f, (const uint8_t[]){10, 0, 2, 2}); /* so that we are known */
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in a = {
@@ -272,9 +282,9 @@ static void forward_of_a_taken_port_is_refused(void **state)
     int s = bound_socket(&port);
     struct nat_forward forward = {
         .host_addr = INADDR_LOOPBACK, .host_port = port, .guest_port = 7, .udp = true};
-    struct machine_config config = {.network = true, .forwards = &forward, .n_forwards = 1};
+    struct nat_config config = {.forwards = &forward, .n_forwards = 1};
     ERROR_CLEANUP err = NULL;
-    assert_int_equal(virtio_net_create(f->rig.host, f->rig.loop, f->rig.slat, &config, &err), -1);
+    assert_null(net_link_new(f->rig.loop, f->wire[1], &config, &err));
     assert_non_null(strstr(error_text(err), "in use"));
     assert_non_null(strstr(error_text(err), "127.0.0.1"));
     close(s);
@@ -283,7 +293,7 @@ static void forward_of_a_taken_port_is_refused(void **state)
 static void bad_frames(void **state)
 {
     struct fixture *f = *state;
-    start(f, &(struct machine_config){.network = true, .host_loopback = true});
+    start(f, &(struct nat_config){.host_loopback = true});
     uint8_t junk[1024];
     memset(junk, 0xff, sizeof junk);
     for (uint32_t len = 1; len < sizeof junk; len += 37)
@@ -292,6 +302,35 @@ static void bad_frames(void **state)
     assert_true(driver_wait(&f->d, 1, NULL));
     driver_submit(&f->d, 1, (struct desc[]){{f->tx, 3, 0, 0}}, 1);
     assert_true(driver_wait_status(&f->d, VIRTIO_NEEDS_RESET, VIRTIO_NEEDS_RESET));
+}
+
+/* Frames that nobody takes wait, and come whole and in order once there are buffers; a wire whose
+ * other end closes cuts the guest off and nothing else. */
+static void wire(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t len;
+    assert_int_equal(virtio_net_create(f->rig.host, f->rig.loop, f->rig.slat, f->wire[0], NULL), 0);
+    uint8_t frame[64] = {0};
+    for (unsigned i = 0; i < 40; i++) {
+        frame[20] = (uint8_t)i;
+        assert_int_equal(send(f->wire[1], frame, sizeof frame, MSG_DONTWAIT), sizeof frame);
+    }
+    rig_start(&f->rig);
+    driver_probe(&f->d, &f->rig, 1);
+    driver_start(&f->d, UINT64_MAX, 2, 16);
+    f->rx = rig_alloc(&f->rig, BUFFERS * BUFFER);
+    f->tx = rig_alloc(&f->rig, 4096);
+    for (unsigned i = 0; i < 40; i++) {
+        driver_submit(&f->d, 0,
+                      (struct desc[]){{f->rx + i % BUFFERS * BUFFER, BUFFER, VQ_DESC_WRITE, 0}}, 1);
+        const uint8_t *p = receive_frame(f, &len);
+        assert_int_equal(len, sizeof frame);
+        assert_int_equal(p[20], i);
+    }
+    shutdown(f->wire[1], SHUT_RDWR);
+    for (unsigned i = 0; i < 3; i++)
+        send_frame(f, frame, sizeof frame);
 }
 
 int main(void)
@@ -307,6 +346,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(forwarded_port, setup, teardown),
         cmocka_unit_test_setup_teardown(forward_of_a_taken_port_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_frames, setup, teardown),
+        cmocka_unit_test_setup_teardown(wire, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@ wirt run -d --name balloon --as machine --memory 1g --kernel "$guest/vmlinux" --
     --disk "$scratch/disk.img" --disk "$scratch/more.tar,ro" \
     --append 'quiet root=/dev/vda wirt.run="tar -xf /dev/vdb -C /tmp && sh /tmp/script"' >/dev/null
 host_rss() { # of the machine's process, MiB
-    awk '/^VmRSS:/ { print int($2 / 1024) }' "/proc/$(inspected balloon .pid)/status"
+    tree_rss "$(inspected balloon .pid)"
 }
 logs balloon filled 100 "the guest fills its memory" || finish
 before=$(host_rss)

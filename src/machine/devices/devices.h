@@ -68,12 +68,14 @@ int syscon_create(struct bus *bus, uint64_t base, syscon_fn *fn, void *arg, stru
 struct pci_host;
 
 /* A disk: a raw image, a regular file of whole 512-byte sectors. The file is locked against other
- * machines that write it. */
+ * machines that write it. It becomes the device's; if it is not open yet, it is opened. */
+int machine_disk_open(struct machine_disk *disk, struct error **err); /* sets disk->fd */
 int virtio_blk_create(struct pci_host *host, struct slat *slat, const struct machine_disk *disk,
                       struct error **err);
 
 /* A folder of the host's, one of n_shares. The process's limit of open files is raised as far as
  * it goes. */
+int machine_share_open(struct machine_share *share, struct error **err); /* sets fd and only */
 int virtio_fs_create(struct pci_host *host, struct slat *slat, const struct machine_share *share,
                      unsigned n_shares, struct error **err);
 
@@ -81,11 +83,10 @@ int virtio_fs_create(struct pci_host *host, struct slat *slat, const struct mach
 int virtio_rng_create(struct pci_host *host, struct loop *loop, struct slat *slat,
                       struct error **err);
 
-/* A network card on a user-mode network of its own: address by DHCP 10.0.2.15, router 10.0.2.2
- * (which is the host's loopback if the config says so), DNS 10.0.2.3; with the config's hostname
- * and forwards. It takes the loop's idle function. */
-int virtio_net_create(struct pci_host *host, struct loop *loop, struct slat *slat,
-                      const struct machine_config *config, struct error **err);
+/* A network card. fd: the wire, a SOCK_SEQPACKET socket on which each packet is a frame
+ * (net/link.h); when its other end closes, the guest is cut off. */
+int virtio_net_create(struct pci_host *host, struct loop *loop, struct slat *slat, int fd,
+                      struct error **err);
 
 /* A port for a program in the guest, found by its name (/dev/vportNp0 in a Linux guest, the name in
  * /sys/class/virtio-ports). fd: a connected stream socket, its host's side; when that is at its

@@ -294,9 +294,7 @@ void fuse_server_reset(struct fuse_server *s)
     s->started = false;
 }
 
-/* Opens a share's root (O_PATH): the folder at path, or the one that the file is in, whose name is
- * then in *only. A descriptor or -1 with errno. */
-static int open_root(const char *path, char **only)
+int fuse_open_root(const char *path, char **only)
 {
     struct stat st;
     AUTO_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
@@ -313,16 +311,10 @@ static int open_root(const char *path, char **only)
     return open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
-struct fuse_server *fuse_server_new(const char *path, bool readonly, unsigned max_fds,
+struct fuse_server *fuse_server_new(int root, const char *only, bool readonly, unsigned max_fds,
                                     struct error **err)
 {
     struct stat st;
-    AUTO_FREE char *only = NULL;
-    int root = open_root(path, &only);
-    if (root < 0) {
-        error_set(err, errno, "open");
-        return NULL;
-    }
     int proc = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (proc < 0 || fstat(root, &st) < 0) {
         error_set(err, errno, proc < 0 ? "open /proc/self/fd" : "stat");
@@ -334,7 +326,7 @@ struct fuse_server *fuse_server_new(const char *path, bool readonly, unsigned ma
     assert(max_fds > 2 * FUSE_REQUEST_FDS);
     struct fuse_server *s = xcalloc(1, sizeof *s);
     s->readonly = readonly;
-    s->only = STEAL_PTR(only);
+    s->only = only ? xstrdup(only) : NULL;
     s->root = geteuid() == 0;
     s->proc_fd = proc;
     s->max_fds = max_fds;

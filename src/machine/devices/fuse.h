@@ -16,11 +16,15 @@
 
 struct fuse_server;
 
-/* Serves the folder at path; or the regular file at path, as MACHINE_SHARE_FILE in a root of which
- * nothing else is known and nothing can be changed. The file is looked for by its name, so what
- * replaces it on the host is seen. max_fds (at least 17): how many descriptors it may hold, open
- * files included. NULL with err. */
-struct fuse_server *fuse_server_new(const char *path, bool readonly, unsigned max_fds,
+/* Opens a share's root (O_PATH): the folder at path, or the one that the regular file at path is
+ * in, whose name is then in *only, for the caller to free. A descriptor or -1 with errno. */
+int fuse_open_root(const char *path, char **only);
+
+/* Serves the folder root, which becomes the server's; or, with only, the regular file of that name
+ * in it, as MACHINE_SHARE_FILE in a root of which nothing else is known and nothing can be changed.
+ * The file is looked for by its name, so what replaces it on the host is seen. max_fds (at least
+ * 17): how many descriptors it may hold, open files included. NULL with err. */
+struct fuse_server *fuse_server_new(int root, const char *only, bool readonly, unsigned max_fds,
                                     struct error **err);
 void fuse_server_free(struct fuse_server *s);
 

@@ -248,14 +248,22 @@ static void blk_destroy(void *opaque)
     free(b);
 }
 
-/* Opens and checks the image, and locks it against a second machine. */
-static int open_image(struct blk *b, const struct machine_disk *disk, struct error **err)
+int machine_disk_open(struct machine_disk *disk, struct error **err)
+{
+    if (disk->fd)
+        return 0;
+    /* Not blocking: a FIFO is refused, not waited for. */
+    disk->fd = open(disk->path, (disk->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+    if (disk->fd >= 0)
+        return 0;
+    error_set(err, errno, "open");
+    return error_prefix(err, "disk %s", disk->path);
+}
+
+/* Checks the image, and locks it against a second machine. */
+static int check_image(struct blk *b, const struct machine_disk *disk, struct error **err)
 {
     struct stat st;
-    /* Not blocking: a FIFO is refused, not waited for. */
-    b->fd = open(disk->path, (disk->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
-    if (b->fd < 0)
-        return error_set(err, errno, "open");
     if (fstat(b->fd, &st) < 0)
         return error_set(err, errno, "stat");
     if (!S_ISREG(st.st_mode))
@@ -294,15 +302,19 @@ static void set_config(struct blk *b)
 int virtio_blk_create(struct pci_host *host, struct slat *slat, const struct machine_disk *disk,
                       struct error **err)
 {
+    struct machine_disk opened = *disk;
+    if (machine_disk_open(&opened, err) < 0)
+        return -1;
     struct blk *b = xcalloc(1, sizeof *b);
-    b->fd = -1;
+    b->fd = opened.fd;
     b->readonly = disk->readonly;
     b->worker.name = "disk";
+    b->worker.kind = JAIL_DISK;
     const char *slash = strrchr(disk->path, '/');
     const char *name = slash ? slash + 1 : disk->path;
     memcpy(b->id, name, strnlen(name, ID_LEN));
 
-    int rc = open_image(b, disk, err);
+    int rc = check_image(b, disk, err);
     rc = rc < 0 ? rc : worker_start(&b->worker, err);
     virtio_init(&b->device, &blk_class, b->worker.loop, slat,
                 F_SEG_MAX | F_BLK_SIZE | F_FLUSH |

@@ -1,6 +1,7 @@
 /* Virtio file system device: a folder of the host's (VIRTIO 1.3, section 5.11). A thread of its own
  * serves each share; what the requests mean is fuse.c's. */
 #include <endian.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -87,13 +88,33 @@ static unsigned fds_of_share(unsigned n_shares)
     return share < MIN_FDS ? MIN_FDS : share > MAX_FDS ? MAX_FDS : (unsigned)share;
 }
 
+int machine_share_open(struct machine_share *share, struct error **err)
+{
+    if (share->fd)
+        return 0;
+    char *only = NULL;
+    share->fd = fuse_open_root(share->path, &only);
+    share->only = only;
+    if (share->fd >= 0)
+        return 0;
+    error_set(err, errno, "open");
+    return error_prefix(err, "share %s", share->path);
+}
+
 int virtio_fs_create(struct pci_host *host, struct slat *slat, const struct machine_share *share,
                      unsigned n_shares, struct error **err)
 {
+    struct machine_share opened = *share;
+    if (machine_share_open(&opened, err) < 0)
+        return -1;
     struct fs *f = xcalloc(1, sizeof *f);
-    f->server = fuse_server_new(share->path, share->readonly, fds_of_share(n_shares), err);
+    f->server =
+        fuse_server_new(opened.fd, opened.only, share->readonly, fds_of_share(n_shares), err);
+    if (!share->fd)
+        free((char *)opened.only);
     int rc = f->server ? 0 : -1;
-    f->worker = (struct worker){.name = "share", .enter = enter, .enter_arg = f->server};
+    f->worker = (struct worker){
+        .name = "share", .kind = JAIL_SHARE, .enter = enter, .enter_arg = f->server};
     if (rc == 0 && (!*share->tag || strlen(share->tag) > TAG_LEN))
         rc = error_set(err, 0, "tag '%s': must have 1 to %d bytes", share->tag, TAG_LEN);
     rc = rc < 0 ? rc : worker_start(&f->worker, err);

@@ -10,7 +10,7 @@ static void *run(void *opaque)
     ERROR_CLEANUP err = NULL;
     if (w->enter)
         w->enter(w->enter_arg);
-    if (loop_run(w->loop, &err) < 0)
+    if (jail_filter(w->kind, &err) < 0 || loop_run(w->loop, &err) < 0)
         log_error("%s: %s", w->name, error_text(err));
     return NULL;
 }

@@ -7,18 +7,20 @@
 #include <stdbool.h>
 
 #include "base/loop.h"
+#include "jail/filter.h"
 
 struct worker {
     struct loop *loop;
-    const char *name; /* for messages; lives as long as the worker */
-    loop_fn *enter;   /* runs first in the thread, or NULL */
+    const char *name;      /* for messages; lives as long as the worker */
+    enum jail_thread kind; /* the system calls that it may make */
+    loop_fn *enter;        /* runs first in the thread, before it is filtered; or NULL */
     void *enter_arg;
     pthread_t thread;
     bool started;
 };
 
-/* Starts the thread, with all signals blocked. The caller has zeroed *w and set name and enter, and
- * in any case calls worker_stop. */
+/* Starts the thread, with all signals blocked. The caller has zeroed *w and set name, kind and
+ * enter, and in any case calls worker_stop. */
 int worker_start(struct worker *w, struct error **err);
 
 /* Ends the thread, after what it is doing, and frees the loop. */

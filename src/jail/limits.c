@@ -1,0 +1,75 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "jail/steps.h"
+
+/* RLIMIT_FSIZE stays the user's: a share's files, a disk and a log may have any size. RLIMIT_NOFILE
+ * is what the process can open at all: a share takes as much as it may. */
+#define FDS_WITHOUT_FOLDERS 1024u
+
+static int lower(int which, rlim_t to, const char *name, struct error **err)
+{
+    struct rlimit l;
+    if (getrlimit((__rlimit_resource_t)which, &l) < 0)
+        return error_set(err, errno, "%s", name);
+    l.rlim_max = l.rlim_max < to ? l.rlim_max : to;
+    l.rlim_cur = l.rlim_max;
+    return setrlimit((__rlimit_resource_t)which, &l) < 0 ? error_set(err, errno, "%s", name) : 0;
+}
+
+int jail_limits(const struct jail_config *c, bool namespaces, struct error **err)
+{
+    if (lower(RLIMIT_CORE, 0, "RLIMIT_CORE", err) < 0 ||
+        lower(RLIMIT_MEMLOCK, 0, "RLIMIT_MEMLOCK", err) < 0 ||
+        lower(RLIMIT_MSGQUEUE, 0, "RLIMIT_MSGQUEUE", err) < 0)
+        return -1;
+    if (!c->n_folders && lower(RLIMIT_NOFILE, FDS_WITHOUT_FOLDERS, "RLIMIT_NOFILE", err) < 0)
+        return -1;
+    /* In a user namespace of its own the process counts its own threads only. */
+    if (namespaces && geteuid() != 0 && lower(RLIMIT_NPROC, c->threads, "RLIMIT_NPROC", err) < 0)
+        return -1;
+    return prctl(PR_SET_DUMPABLE, 0) < 0 ? error_set(err, errno, "PR_SET_DUMPABLE") : 0;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+int jail_no_console(struct error **err)
+{
+    AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+        return error_set(err, errno, "/dev/null");
+    return 0;
+}
+
+int jail_close_others(const struct jail_config *c, int spare, struct error **err)
+{
+    unsigned n = 0;
+    AUTO_FREE int *kept = xcalloc(c->n_keep + c->n_folders + 4, sizeof *kept);
+    for (int i = 0; i < 3; i++)
+        kept[n++] = i;
+    kept[n++] = spare;
+    for (unsigned i = 0; i < c->n_keep; i++)
+        if (c->keep[i] >= 0)
+            kept[n++] = c->keep[i];
+    for (unsigned i = 0; i < c->n_folders; i++)
+        kept[n++] = *c->folders[i].fd;
+    qsort(kept, n, sizeof *kept, ascending);
+    for (unsigned i = 0; i < n; i++) {
+        unsigned from = (unsigned)kept[i] + 1, to = i + 1 < n ? (unsigned)kept[i + 1] : 0;
+        if ((!to || from < to) && syscall(SYS_close_range, from, to ? to - 1 : ~0u, 0) < 0)
+            return error_set(err, errno, "close_range");
+    }
+    return 0;
+}

@@ -1,0 +1,281 @@
+/* A machine, or its network's process, that obeys orders: enters the same jail as the real ones,
+ * each kind of thread with its filter, and then tries what it should not be able to do. With
+ * --walls it leaves out the filters, so that what stands behind them is tried too.
+ *
+ *   jail_probe [--walls] [--share FOLDER] KIND ATTEMPT [ARGUMENT]
+ *
+ * Prints one word: "did" (and exits with 1), an errno's name, or "killed" when the filter ended it.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/perf_event.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "jail/filter.h"
+#include "jail/jail.h"
+
+static const char *argument = "";
+static int folder = -1;
+
+static int try_open(void)
+{
+    return openat(AT_FDCWD, argument, O_RDONLY | O_CLOEXEC);
+}
+
+static int try_create(void)
+{
+    return openat(AT_FDCWD, "/planted", O_WRONLY | O_CREAT, 0600);
+}
+
+/* Out of a shared folder, upwards: to the host's /etc/passwd? */
+static int try_climb(void)
+{
+    return openat(folder, "../../../../../../../../etc/passwd", O_RDONLY | O_CLOEXEC);
+}
+
+static int try_unix(void)
+{
+    int s = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    size_t len = strlen(argument);
+    memcpy(a.sun_path + 1, argument, len < 100 ? len : 100);
+    return s < 0 ? s
+                 : connect(s, (struct sockaddr *)&a,
+                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len));
+}
+
+static int try_tcp(void)
+{
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)atoi(argument)),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return s < 0 ? s : connect(s, (struct sockaddr *)&a, sizeof a);
+}
+
+static int try_raw(void)
+{
+    return socket(AF_PACKET, SOCK_RAW, 0);
+}
+
+static int try_kill(void)
+{
+    return kill(atoi(argument), SIGKILL);
+}
+
+static int try_kill_all(void)
+{
+    /* Outside of a pid namespace this would reach the host, and is not tried. */
+    return getpid() == 1 ? kill(-1, SIGUSR1) : 0;
+}
+
+static int try_ptrace(void)
+{
+    return (int)ptrace(PTRACE_SEIZE, atoi(argument), NULL, NULL);
+}
+
+static int try_read_memory(void)
+{
+    char byte;
+    struct iovec to = {&byte, 1}, from = {(void *)(uintptr_t)0x1000, 1};
+    return (int)process_vm_readv(atoi(argument), &to, 1, &from, 1, 0);
+}
+
+static int try_mount(void)
+{
+    return mount("tmpfs", "/", "tmpfs", 0, NULL);
+}
+
+static int try_unshare(void)
+{
+    return unshare(CLONE_NEWUSER);
+}
+
+static int try_fork(void)
+{
+    int pid = (int)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0)
+        _exit(0);
+    return pid;
+}
+
+static int try_exec(void)
+{
+    char *argv[] = {"true", NULL};
+    return execve("/bin/true", argv, argv + 1);
+}
+
+static int try_setuid(void)
+{
+    return (int)syscall(SYS_setresuid, 0, 0, 0);
+}
+
+static int try_executable_memory(void)
+{
+    return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                0) == MAP_FAILED
+               ? -1
+               : 0;
+}
+
+static int try_keyctl(void)
+{
+    return (int)syscall(SYS_keyctl, 0 /* KEYCTL_GET_KEYRING_ID */, -3, 1);
+}
+
+static int try_bpf(void)
+{
+    union bpf_attr a = {
+        .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
+    return (int)syscall(SYS_bpf, BPF_MAP_CREATE, &a, sizeof a);
+}
+
+static int try_perf(void)
+{
+    struct perf_event_attr a = {.type = PERF_TYPE_HARDWARE, .size = sizeof a};
+    return (int)syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
+}
+
+static int try_io_uring(void)
+{
+    char params[256] = {0};
+    return (int)syscall(SYS_io_uring_setup, 4, params);
+}
+
+static int try_userfaultfd(void)
+{
+    return (int)syscall(SYS_userfaultfd, 0);
+}
+
+static int try_reboot(void)
+{
+    return (int)syscall(SYS_reboot, 0, 0, 0, NULL); /* magic numbers are wrong: never reboots */
+}
+
+static int try_core(void)
+{
+    struct rlimit l = {RLIM_INFINITY, RLIM_INFINITY};
+    return setrlimit(RLIMIT_CORE, &l);
+}
+
+/* Descriptors that the caller had open and did not pass. */
+static int try_leaked(void)
+{
+    for (int fd = 3; fd < 256; fd++)
+        if (fd != folder && fcntl(fd, F_GETFL) >= 0)
+            return fd;
+    errno = EBADF;
+    return -1;
+}
+
+static const struct {
+    const char *name;
+    int (*fn)(void);
+} attempts[] = {
+    {"open", try_open},
+    {"create", try_create},
+    {"climb", try_climb},
+    {"unix", try_unix},
+    {"tcp", try_tcp},
+    {"raw", try_raw},
+    {"kill", try_kill},
+    {"kill-all", try_kill_all},
+    {"ptrace", try_ptrace},
+    {"read-memory", try_read_memory},
+    {"mount", try_mount},
+    {"unshare", try_unshare},
+    {"fork", try_fork},
+    {"exec", try_exec},
+    {"setuid", try_setuid},
+    {"executable-memory", try_executable_memory},
+    {"keyctl", try_keyctl},
+    {"bpf", try_bpf},
+    {"perf", try_perf},
+    {"io_uring", try_io_uring},
+    {"userfaultfd", try_userfaultfd},
+    {"reboot", try_reboot},
+    {"core", try_core},
+    {"leaked", try_leaked},
+};
+
+static const char *const kinds[JAIL_THREADS] = {
+    [JAIL_MACHINE] = "machine", [JAIL_HART] = "hart",       [JAIL_DISK] = "disk",
+    [JAIL_SHARE] = "share",     [JAIL_NETWORK] = "network",
+};
+
+static int attempt(enum jail_thread kind, const char *name, bool walls)
+{
+    ERROR_CLEANUP err = NULL;
+    if (!walls && jail_filter(kind, &err) < 0) {
+        fprintf(stderr, "%s\n", error_text(err));
+        return 3;
+    }
+    for (unsigned i = 0; i < sizeof attempts / sizeof *attempts; i++)
+        if (!strcmp(attempts[i].name, name)) {
+            errno = 0;
+            int rc = attempts[i].fn();
+            const char *said = rc < 0 ? strerrorname_np(errno) : "did";
+            if (write(STDERR_FILENO, said, strlen(said)) < 0)
+                return 3;
+            return rc >= 0;
+        }
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    bool walls = argc > 1 && !strcmp(argv[1], "--walls");
+    ERROR_CLEANUP err = NULL;
+    argv += walls;
+    argc -= walls;
+    log_init("jail_probe", LOG_INFO);
+    if (argc > 2 && !strcmp(argv[1], "--share")) {
+        folder = open(argv[2], O_PATH | O_DIRECTORY | O_CLOEXEC);
+        argv += 2;
+        argc -= 2;
+    }
+    int kind = argc > 2 ? 0 : JAIL_THREADS;
+    while (kind < JAIL_THREADS && (!kinds[kind] || strcmp(kinds[kind], argv[1]) != 0))
+        kind++;
+    if (kind == JAIL_THREADS)
+        return 2;
+    argument = argc > 3 ? argv[3] : "";
+    struct jail_folder f = {&folder, false};
+    struct jail_config c = {.name = "probe",
+                            .network = kind == JAIL_NETWORK,
+                            .folders = &f,
+                            .n_folders = folder >= 0,
+                            .threads = 4};
+    pid_t pid;
+    int pidfd, status;
+    int rc = jail_fork(&c, &pid, &pidfd, &err);
+    if (rc == 0)
+        _exit(attempt((enum jail_thread)kind, argv[2], walls));
+    if (rc < 0) {
+        fprintf(stderr, "%s\n", error_text(err));
+        return 3;
+    }
+    if (waitpid(pid, &status, 0) != pid)
+        return 3;
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "%s", WTERMSIG(status) == SIGSYS ? "killed" : strsignal(WTERMSIG(status)));
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+}
