@@ -1,5 +1,6 @@
 /* Mutation of JSON texts that keeps them JSON: a random member of a random node is replaced, copied
- * from elsewhere, or removed. Bytes that are no JSON, and each fourth text, are left to libFuzzer. */
+ * from elsewhere, or removed. Bytes that are no JSON, and each fourth text, are left to libFuzzer.
+ */
 #ifndef WIRT_TESTS_FUZZ_JSON_MUTATE_H
 #define WIRT_TESTS_FUZZ_JSON_MUTATE_H
 
@@ -28,13 +29,12 @@ static unsigned json_count(struct json_object *o)
 
 static struct json_object *json_odd_value(unsigned n)
 {
-    static const int64_t numbers[] = {0,         1,          -1,        7,        255,
-                                      65536,     INT32_MAX,  INT32_MIN, INT64_MAX, INT64_MIN,
+    static const int64_t numbers[] = {0,          1,          -1,        7,         255,
+                                      65536,      INT32_MAX,  INT32_MIN, INT64_MAX, INT64_MIN,
                                       UINT32_MAX, 4294967296, 1 << 20};
-    static const char *const texts[] = {"",         "/",    "..",  "../..", "a",
-                                        "/proc",    "rw",   "ro",  "*",     "\n",
-                                        "%s%n",     "bind", "all", "a/../b", "/dev/null",
-                                        "a\\u0000b", "0-3",  "max"};
+    static const char *const texts[] = {"",    "/",      "..",        "../..",     "a",    "/proc",
+                                        "rw",  "ro",     "*",         "\n",        "%s%n", "bind",
+                                        "all", "a/../b", "/dev/null", "a\\u0000b", "0-3",  "max"};
     switch (n % 5) {
     case 0: return NULL;
     case 1: return json_object_new_int64(numbers[n / 5 % (sizeof numbers / sizeof *numbers)]);

@@ -22,16 +22,10 @@ one() {
 
 for source in "$here"/*.c; do
     name=$(basename "$source" .c)
-<<<<<<< HEAD
+    [[ " ${WIRT_GUEST_PROGRAMS:-$name} " = *" $name "* ]] || continue
     gcc "${flags[@]}" "$source" -o "$scratch/$name-native" -lrt -lm 2>"$scratch/cc" || { not_ok "$name" "does not compile"; continue; }
     riscv64-linux-gnu-gcc "${flags[@]}" -static "$source" -o "$scratch/$name-static" -lrt -lm 2>"$scratch/cc" || continue
     riscv64-linux-gnu-gcc "${flags[@]}" "$source" -o "$scratch/$name-dynamic" -lrt -lm 2>"$scratch/cc" || continue
-=======
-    [[ " ${WIRT_GUEST_PROGRAMS:-$name} " = *" $name "* ]] || continue
-    gcc "${flags[@]}" "$source" -o "$scratch/$name-native" -lrt 2>"$scratch/cc" || { not_ok "$name" "does not compile"; continue; }
-    riscv64-linux-gnu-gcc "${flags[@]}" -static "$source" -o "$scratch/$name-static" -lrt 2>"$scratch/cc" || continue
-    riscv64-linux-gnu-gcc "${flags[@]}" "$source" -o "$scratch/$name-dynamic" -lrt 2>"$scratch/cc" || continue
->>>>>>> f13e323 (wip sanitizers and fuzzers)
     arguments=()
     [ "$name" = exec ] && arguments=(/bin/echo)
     cd "$scratch" || exit 1
