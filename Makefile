@@ -13,6 +13,7 @@ help:
 	@echo 'make check    all tests            make bench    speed against qemu, crun and native code'
 	@echo 'make asan     with sanitizers of memory   make tsan  of threads'
 	@echo 'make fuzz     the fuzzers, some seconds each: make fuzz SECONDS=600'
+	@echo 'make coverage which lines of the engine its tests reach'
 	@echo 'make install  into PREFIX=$(PREFIX)   make guest   kernel, initramfs, disk, root file systems'
 	@echo 'make deps     the packages only    make format   clang-format    make clean'
 
@@ -42,6 +43,10 @@ tsan: guest
 fuzz:
 	scripts/deps.sh build test
 	scripts/fuzz.sh $(SECONDS)
+
+coverage: guest
+	scripts/deps.sh build test
+	scripts/coverage.sh
 
 install: all
 	meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))

@@ -71,9 +71,18 @@ static uint64_t load_program(const char *path)
     return h.e_entry;
 }
 
+static struct ir_block *slots[BLOCK_SLOTS];
+
+static void forget_blocks(void)
+{
+    for (unsigned n = 0; n < BLOCK_SLOTS; n++) {
+        free(slots[n]);
+        slots[n] = NULL;
+    }
+}
+
 static struct ir_block *find_block(struct cpu *cpu)
 {
-    static struct ir_block *slots[BLOCK_SLOTS];
     struct ir_block **slot = &slots[cpu->pc / 2 % BLOCK_SLOTS];
     if (*slot && (*slot)->pc == cpu->pc && (*slot)->mode == cpu->mode)
         return *slot;
@@ -100,6 +109,8 @@ int main(int argc, char **argv)
     cpu.x[2] = (uint64_t)(uintptr_t)(stack + (1 << 16));
     for (;;) {
         int step = ir_interpret(&cpu, find_block(&cpu));
+        if (step == STEP_FENCE_I)
+            forget_blocks();
         if (step == STEP_TRAP || step == STEP_EXIT) {
             fprintf(stderr, "step %d, cause %" PRIu64 ", tval 0x%" PRIx64 " at 0x%" PRIx64 "\n",
                     step, cpu.trap.cause, cpu.trap.tval, cpu.pc);

@@ -1,7 +1,8 @@
 """Random riscv64 programs: a list of items (each a few lines of assembly), made from a seed.
 
-A program sets all registers to interesting values and runs the items; every few items it writes x
-and f registers and fcsr to standard output, at the end scratch memory as well. With faults, some
+A program is a batch of streams: each sets all registers to interesting values and runs its items;
+every few items x and f registers and fcsr are written to standard output, at the end scratch memory
+as well. With faults, some
 accesses hit what they must not; a signal handler writes the registers (pc in the place of x0) and
 goes on behind the instruction. One register, `base`, always points into the scratch memory:
     base - 2048 .. base - 1025   constants, only read
@@ -14,6 +15,7 @@ import struct
 SCRATCH, OUT_X, OUT_F, OUT_FCSR, OUT_END = -1024, 1024, 1280, 1536, 1544
 CHECK_LEN, END_LEN = OUT_END - OUT_X, OUT_END - SCRATCH
 CHECK_EVERY = 8  # items
+STREAM = 16  # items
 
 X = ["x%d" % i for i in range(32)]
 F = ["f%d" % i for i in range(32)]
@@ -31,6 +33,12 @@ LOADS = {"lb": 1, "lh": 2, "lw": 4, "ld": 8, "lbu": 1, "lhu": 2, "lwu": 4}
 STORES = {"sb": 1, "sh": 2, "sw": 4, "sd": 8}
 AMOS = "swap add xor and or min max minu maxu".split()
 BRANCHES = "beq bne blt bge bltu bgeu".split()
+
+# What wants certain host registers, or has its operands in places of its own.
+FIXED = MULDIV + "sll srl sra sllw srlw sraw rol ror rolw rorw bclr bext binv bset clmulh".split()
+# opcode, funct3, funct7 of instructions that are written over others
+WRITTEN = {"add": (0x33, 0, 0), "sub": (0x33, 0, 32), "xor": (0x33, 4, 0), "and": (0x33, 7, 0),
+           "sraw": (0x3B, 5, 32), "mulhu": (0x33, 3, 1), "rem": (0x33, 6, 1), "div": (0x33, 4, 1)}
 
 U64 = (1 << 64) - 1
 INTS = [0, 1, 2, 3, 7, 8, 31, 32, 63, 64, 255, 256, 0x7FF, 0x800, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF,
@@ -211,6 +219,78 @@ class Generator:
             return ["li %s, %d" % (t, r.choice([0, 1, 2, 8, -1, 10, 4096, self.integer()])),
                     "%s %s, %s, %s" % (r.choice(MULDIV), self.xd(), self.x(), t)]
         return ["%s %s, %s, %s" % (r.choice(MULDIV), self.xd(), self.x(), self.x())]
+
+    def fixed(self):
+        """An operation with fixed host registers, after moves of what it reads and overwrites: the old
+        value of its destination, or an operand, lives on in another register."""
+        r = self.r
+        d = self.xd()
+        a, b = (d if r.random() < 0.25 else self.x() for _ in range(2))
+        lines = []
+        for _ in range(r.randrange(4)):
+            one = r.choice([d, a, b])
+            if r.random() < 0.7 or one in self.busy:
+                lines.append("mv %s, %s" % (self.xd(), one))
+            else:
+                lines.append("mv %s, %s" % (one, self.x()))
+        lines.append("%s %s, %s, %s" % (r.choice(FIXED), d, a, b))
+        if r.random() < 0.6:
+            lines.append("%s %s, %s, %s" % (r.choice(["and", "add", "xor"]), self.xd(), self.x(), self.x()))
+        return lines
+
+    def pressure(self):
+        """Many values at once that are in no register any more: what a later instruction is fused with
+        reads them, and their registers are overwritten in between."""
+        r = self.r
+        regs = [x for x in X[1:] if x not in self.busy]
+        r.shuffle(regs)
+        n = r.randrange(2, len(regs) // 2 + 1)
+        pairs = list(zip(regs[:n], regs[n:]))
+        made, used = r.choice([
+            ("sltu %s, %s, x0", "bnez %s, {0}"), ("slt %s, x0, %s", "beqz %s, {0}"),
+            ("slli %s, %s, 32", "srli %s, %s, 29"), ("addi %s, %s, 5", "addi %s, %s, -7"),
+            ("not %s, %s", "and %s, %s, a5"), ("mv %s, %s", "div %s, %s, t2")])
+        lines = [made % p for p in pairs]
+        lines += ["fadd.d %s, %s, %s" % (self.f(), f, self.f()) for f in F if r.random() < 0.5]
+        lines += ["ld %s, %d(%s)" % (b, self.offset(8, False), self.base) if r.random() < 0.7 else
+                  "li %s, %d" % (b, r.randrange(100)) for _, b in pairs]
+        end = self.label()
+        for a, _ in pairs:
+            lines.append((used % ((a,) * used.count("%s"))).format(end))
+        return lines + [end + ":"]
+
+    def page_end(self):
+        """Instructions about the end of a page."""
+        r = self.r
+        start = self.label()
+        lines = ["j " + start, ".balign 4096", ".zero %d" % r.randrange(4072, 4096, 2), start + ":"]
+        wide = [".option push", ".option norvc"] if r.random() < 0.7 else [".option push"]
+        return lines + wide + self.body(r.randrange(2, 6)) + [".option pop"]
+
+    def rewrite(self):
+        """Code that is written over, and run before and after: on a page of its own, as text cannot be
+        written."""
+        r = self.r
+        name, back, over = self.label(), self.label(), self.label()
+        t, v, n = (self.free() for _ in range(3))
+        if len({t, v, n}) < 3:
+            return self.alu()
+        busy = {t, v, n} - self.busy
+        self.busy |= busy
+        d, a, b = self.xd(), self.x(), self.x()
+        opcode, f3, f7 = WRITTEN[r.choice(list(WRITTEN))]
+        code = opcode | int(d[1:]) << 7 | f3 << 12 | int(a[1:]) << 15 | int(b[1:]) << 20 | f7 << 25
+        before = "%s %s, %s, %s" % (r.choice(list(WRITTEN)), self.xd(), self.x(), self.x())
+        lines = ["li %s, 2" % n, over + ":", "la %s, %s" % (t, name), "jr " + t,
+                 '.section .written, "awx", @progbits', ".option push", ".option norvc"]
+        lines += [".balign 4096", ".zero 4092"] if r.random() < 0.05 else []
+        lines += ["nop"] * r.randrange(3) + [name + ":", before]
+        lines += self.body(r.randrange(3)) + ["la %s, %s" % (t, back), "jr " + t, ".option pop", ".text",
+                                              back + ":"]
+        lines += ["la %s, %s" % (t, name), "li %s, %d" % (v, code), "sw %s, (%s)" % (v, t), "fence.i",
+                  "addi %s, %s, -1" % (n, n), "bnez %s, %s" % (n, over)]
+        self.busy -= busy
+        return lines
 
     def bits(self):
         r = self.r
@@ -404,12 +484,13 @@ class Generator:
         groups = {"alu": (self.alu, 30), "muldiv": (self.muldiv, 8), "bits": (self.bits, 10),
                   "memory": (self.memory, 15), "atomic": (self.atomic, 4),
                   "fpload": (self.fp_load, 8), "float": (self.floating, 22),
-                  "fpstate": (self.fp_state, 2), "fault": (self.fault, 6 if self.faults else 0)}
+                  "fpstate": (self.fp_state, 2), "fixed": (self.fixed, 14), "fault": (self.fault, 6 if self.faults else 0)}
         return [g for name, g in groups.items() if not self.only or name in self.only]
 
     def make_items(self):
         items = []
-        control = [(self.skip, 8), (self.loop, 2), (self.call, 2),
+        control = [(self.skip, 8), (self.loop, 2), (self.call, 2), (self.pressure, 2), (self.page_end, 0.5),
+                   (self.rewrite, 1),
                    (lambda: [self.r.choice(["fence", "fence.i", "nop", "fence r,rw"])], 1)]
         for _ in range(self.count):
             first = len(self.functions)
@@ -432,19 +513,27 @@ class Generator:
         return out + ["ld a%d, %d(%s)" % (i, 8 * r.randrange(-256, 120), b) for i in (0, 1, 2, 7)
                       if "x%d" % (10 + i) != b]
 
-    def source(self, count=None):
-        """Assembly of the program, or of its first `count` items."""
-        items = self.items if count is None else self.items[:count]
+    def begin_stream(self, n):
+        """Sets the registers of stream n: each begins with the table at other places."""
+        return (["la x31, values"] +
+                ["fld f%d, %d(x31)" % (i, 256 + 8 * ((i + 5 * n) % 32)) for i in range(32)] +
+                ["ld x%d, %d(x31)" % (i, 8 * ((i + 7 * n) % 32)) for i in range(1, 32)] +
+                ["la %s, middle" % self.base])
+
+    def source(self, keep=None):
+        """Assembly of the program, or of the items whose numbers are in `keep`."""
+        keep = range(len(self.items)) if keep is None else keep
+        items = [self.items[n] for n in keep]
         r = random.Random(self.seed)  # so that a shorter program begins as the whole one does
         out = [".option norelax", ".globl _start", ".text", ".balign 8", "text: .zero 64", "_start:"]
         if self.faults:
             out += HANDLE_FAULTS
-        out += ["la x31, values"]
-        out += ["fld f%d, %d(x31)" % (i, 256 + 8 * i) for i in range(32)]
-        out += ["ld x%d, %d(x31)" % (i, 8 * i) for i in range(1, 32)]
-        out += ["la %s, middle" % self.base]
-        for n, (lines, _) in enumerate(items, 1):
-            out += lines
+        stream = None
+        for n, number in enumerate(keep, 1):
+            if number // STREAM != stream:
+                stream = number // STREAM
+                out += self.begin_stream(stream)
+            out += self.items[number][0]
             if n % CHECK_EVERY == 0:
                 out += self.write(OUT_X, r)
         out += self.write(SCRATCH, r) + ["li a7, 93", "li a0, 0", "ecall"]

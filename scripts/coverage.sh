@@ -1,0 +1,16 @@
+#!/bin/bash
+# Which lines of the engine the tests reach: builds with gcov's counters into build-coverage, runs the
+# tests of the engine and of instructions, and prints each file's share.
+# usage: coverage.sh [FILTER ...]     tests/run's filters; engine/ and isa/ when not said
+# Fails when less than 95 % of the lines of src/engine are reached.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=$PWD/build-coverage
+[ -e "$build/build.ninja" ] || meson setup "$build" -Db_coverage=true
+ninja --quiet -C "$build"
+[ $# -gt 0 ] || set -- engine/ isa/
+# Tests that compile programs or boot want the guest's files, which are the same for every build.
+[ -e "$build/guest" ] || [ ! -d build/guest ] || ln -s "$PWD/build/guest" "$build/guest"
+find "$build" -name '*.gcda' -delete
+WIRT_BUILD=$build tests/run "$@"
+scripts/coverage.py "$build" src/engine 95
