@@ -27,7 +27,7 @@ elif [ $# -eq 0 ]; then
         machine/blk machine/bus machine/console machine/fs machine/net machine/pci machine/slat \
         machine/uart machine/virtio machine/virtqueue machine/test_boot_input machine/test_control \
         machine/test_guest machine/test_hostile_guest machine/test_port \
-        agent/test_agent guest/agent guest/balance guest/subids guest/test_container \
+        agent/test_agent guest/agent guest/balance guest/test_lying_agent guest/subids guest/test_container \
         guest/test_options guest/test_process guest/test_state
 fi
 scripts/programs.sh
