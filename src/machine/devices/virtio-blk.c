@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -260,6 +261,22 @@ int machine_disk_open(struct machine_disk *disk, struct error **err)
     return error_prefix(err, "disk %s", disk->path);
 }
 
+/* A machine whose launcher was killed goes with it, and lets go of its disks a moment later. */
+#define LOCK_TRIES    20
+#define LOCK_PAUSE_NS 50000000
+
+static int lock_image(int fd, bool readonly)
+{
+    struct flock lock = {.l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+    const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+    int rc;
+    for (int i = 0; (rc = fcntl(fd, F_OFD_SETLK, &lock)) < 0 && i < LOCK_TRIES &&
+                    (errno == EAGAIN || errno == EACCES);
+         i++)
+        nanosleep(&pause, NULL);
+    return rc;
+}
+
 /* Checks the image, and locks it against a second machine. */
 static int check_image(struct blk *b, const struct machine_disk *disk, struct error **err)
 {
@@ -273,8 +290,7 @@ static int check_image(struct blk *b, const struct machine_disk *disk, struct er
                          "%lld bytes are no whole number of 512-byte sectors; a raw disk image is "
                          "wanted",
                          (long long)st.st_size);
-    struct flock lock = {.l_type = disk->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(b->fd, F_OFD_SETLK, &lock) < 0 && (errno == EAGAIN || errno == EACCES))
+    if (lock_image(b->fd, disk->readonly) < 0 && (errno == EAGAIN || errno == EACCES))
         return error_set(err, 0, "in use by another machine; several can share it read-only");
     b->sectors = (uint64_t)st.st_size / SECTOR;
     return 0;
