@@ -28,6 +28,11 @@ def main():
         title = f"{page.relative_to(ROOT)} names what exists"
         print(f"not ok - {title}: {', '.join(sorted(set(bad)))}" if bad else f"ok - {title}")
         status |= bool(bad)
+    numbers = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "promises.md").read_text(), re.MULTILINE)
+    twice = sorted({n for n in numbers if numbers.count(n) > 1}, key=int)
+    print(f"not ok - each promise has a number of its own: {', '.join(twice)}" if twice else
+          "ok - each promise has a number of its own")
+    status |= bool(twice)
     if not any(p.exists() for p in pages):
         print("not ok - docs: there are none")
         status = 1

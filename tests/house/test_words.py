@@ -14,6 +14,7 @@ RULES = [
     ("names no path of one machine", re.compile(r"(?<![\w.$])/(?:work|home/\w+|root/\w)/?"), set()),
     ("leaves nothing open without a reason",
      re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X{3})\b(?!: \S+ \S+ \S+)"), set()),
+    ("has no marks of a merge", re.compile(r"^(?:<{7}|>{7}|\|{7}) "), set()),
 ]
 
 
