@@ -4,8 +4,9 @@
 # usage: asan.sh [--all | FILTER ...]
 # Without --all, tests are left out that take minutes and show what translated code computes or what
 # another program does, since that code is not instrumented: what is checked is our own C code.
-# Leaks are looked for where a program ends by exit(); what ends by _exit or exec (a container's process,
-# the process wall, a monitor) hands its memory back whole, and is bounded by the tests of its life.
+# Leaks are looked for in the C tests of devices, links and engine, which free all that they made. A
+# jailed machine has nobody who could look (LeakSanitizer stops another process to do it), and what ends
+# by _exit or exec hands its memory back whole: those are bounded by the tests of their life.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$PWD/build-asan
@@ -14,7 +15,7 @@ build=$PWD/build-asan
     meson setup "$build" -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -Dwerror=false
 ninja --quiet -C "$build"
 [ -e "$build/guest" ] || ln -s ../build/guest "$build/guest"
-export ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=16:abort_on_error=1:handle_segv=0:allow_user_segv_handler=1
+export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16:abort_on_error=1:handle_segv=0:allow_user_segv_handler=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export WIRT_BUILD=$build WIRT_SANITIZED=1
 export WIRT_HOSTILE_SECONDS=${WIRT_HOSTILE_SECONDS:-30}
@@ -30,5 +31,9 @@ elif [ $# -eq 0 ]; then
         agent/test_agent guest/agent guest/balance guest/test_lying_agent guest/subids guest/test_container \
         guest/test_options guest/test_process guest/test_state
 fi
+for test in blk bus console fs net pci slat uart virtio virtqueue; do
+    ASAN_OPTIONS=${ASAN_OPTIONS/detect_leaks=0/detect_leaks=1} "$build/tests/machine/test_$test" \
+        >"$build/leaks.log" 2>&1 || { tail -n 40 "$build/leaks.log"; echo "0 passed, 1 failed"; exit 1; }
+done
 scripts/programs.sh
 exec tests/run "$@"
