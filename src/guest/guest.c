@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,6 +42,24 @@ static struct guest *guest_alloc(struct store *s, const char *id, struct error *
         return NULL;
     }
     return g;
+}
+
+int guest_lock(struct guest *g, int wait_ms, struct error **err)
+{
+    const struct timespec pause = {0, 10000000};
+    for (int waited = 0; flock(g->dirfd, LOCK_EX | LOCK_NB) < 0; waited += 10) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return error_set(err, errno, "lock folder %s", g->dir);
+        if (waited >= wait_ms)
+            return error_set(err, EBUSY, "another wirt is still making or removing the guest");
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+void guest_unlock(struct guest *g)
+{
+    flock(g->dirfd, LOCK_UN);
 }
 
 static int write_json_at(int dirfd, const char *path, json_object *o, struct error **err)
@@ -147,8 +166,9 @@ struct guest *guest_create(struct store *s, const char *name, struct guest_spec 
     g->created_ns = realtime_ns();
     if (!g->monitor.start)
         error_set(err, errno, "look at process %d", (int)g->monitor.pid);
-    if (!g->monitor.start || store_take_name(s, name, id, &g->name, err) < 0 ||
-        guest_save_config(g, err) < 0 || guest_save(g, err) < 0) {
+    if (!g->monitor.start || guest_lock(g, 0, err) < 0 ||
+        store_take_name(s, name, id, &g->name, err) < 0 || guest_save_config(g, err) < 0 ||
+        guest_save(g, err) < 0) {
         guest_remove(g, NULL);
         guest_free(g);
         return NULL;

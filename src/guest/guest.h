@@ -34,9 +34,15 @@ struct guest {
 const char *guest_status_name(enum guest_status s);
 
 /* Makes the guest's folder, takes its name and writes config.json and state.json. Takes over *spec.
- * The monitor is this process until it says otherwise. */
+ * The monitor is this process until it says otherwise; the folder is locked. */
 struct guest *guest_create(struct store *s, const char *name, struct guest_spec *spec,
                            struct error **err);
+
+/* Who makes a guest holds its folder's lock, and hands it on by fork, until state.json says who
+ * keeps it: else whoever removes what a killed maker left would miss a monitor that is on its way.
+ */
+int guest_lock(struct guest *g, int wait_ms, struct error **err);
+void guest_unlock(struct guest *g);
 
 /* Opens a guest by id, name or beginning of an id. A folder that cannot be read gives a guest that
  * is GUEST_DAMAGED with a reason; err is for one that is not there. */

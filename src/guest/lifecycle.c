@@ -141,15 +141,26 @@ static int end_damaged(struct guest *g, struct error **err)
                      error_text(why));
 }
 
+static int end_active(struct guest *g, bool force, struct error **err)
+{
+    if (!guest_active(g))
+        return 0;
+    if (!force)
+        return error_set(err, 0, "the guest is %s: stop it first, or use --force",
+                         guest_status_name(g->status));
+    return guest_stop(g, 0, err);
+}
+
 int guest_delete(struct guest *g, bool force, struct error **err)
 {
-    if (guest_active(g)) {
-        if (!force)
-            return error_set(err, 0, "the guest is %s: stop it first, or use --force",
-                             guest_status_name(g->status));
-        if (guest_stop(g, 0, err) < 0)
-            return -1;
-    } else if (g->status == GUEST_DAMAGED && !force) {
+    /* Once more with the lock: its maker may have been killed, and its monitor be on its way. */
+    if (end_active(g, force, err) < 0 || guest_lock(g, KILL_WAIT_MS, err) < 0)
+        return -1;
+    if (g->status == GUEST_DEAD)
+        guest_refresh(g);
+    if (end_active(g, force, err) < 0)
+        return -1;
+    if (g->status == GUEST_DAMAGED && !force) {
         return error_set(err, 0,
                          "the guest's folder is damaged: %s; --force removes it all the same",
                          g->reason);

@@ -288,6 +288,10 @@ static int monitor_main(struct guest *g, bool attached, int first, bool first_fr
         error_set(err, errno, "prctl PR_SET_CHILD_SUBREAPER");
     if (ready && !(ready = g->monitor.start != 0))
         error_set(err, EIO, "look at process %d", (int)g->monitor.pid);
+    /* From here on state.json says who keeps the guest. */
+    if (ready)
+        ready = guest_save(g, err) == 0;
+    guest_unlock(g);
     if (!ready || !(m.loop = loop_new(err)) || watch_signals(&m, &before, err) < 0 ||
         monitor_clients_listen(&m, err) < 0 || start_workload(&m, attached, err) < 0) {
         *status = failure_status(*err);
