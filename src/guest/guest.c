@@ -196,8 +196,9 @@ struct guest *guest_open(struct store *s, const char *ref, struct error **err)
 
 int guest_remove(struct guest *g, struct error **err)
 {
-    /* The name first: without it the guest is still found by its id, and can be removed again. */
-    if (g->name && store_drop_name(g->store, g->name, g->id, err) < 0)
+    /* The name first: without it the guest is still found by its id, and can be removed again. Of a
+     * damaged one the name is not known. */
+    if (store_drop_name(g->store, g->status == GUEST_DAMAGED ? NULL : g->name, g->id, err) < 0)
         return -1;
     return remove_tree_at(g->store->guests_fd, g->id, err);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -61,6 +62,15 @@ static int bury(struct guest *g, struct error **err)
     return wall_of(&g->spec)->cleanup(g, &w, err);
 }
 
+/* The guest ends with its monitor, which has not answered. */
+static int kill_with_monitor(struct guest *g, struct error **err)
+{
+    if (kill_and_wait(g->monitor, err) < 0)
+        return -1;
+    g->status = GUEST_DEAD;
+    return guest_stop(g, 0, err);
+}
+
 int guest_stop(struct guest *g, int64_t timeout, struct error **err)
 {
     if (g->status == GUEST_EXITED)
@@ -73,6 +83,16 @@ int guest_stop(struct guest *g, int64_t timeout, struct error **err)
         g->ended_ns = realtime_ns();
         return guest_save(g, err);
     }
+    /* It is being started: a monitor in the midst of that has no ear for requests. */
+    const struct timespec pause = {0, 10000000};
+    for (int waited = 0; g->status == GUEST_CREATED && waited < KILL_WAIT_MS; waited += 10) {
+        nanosleep(&pause, NULL);
+        guest_refresh(g);
+    }
+    if (g->status == GUEST_CREATED)
+        return kill_with_monitor(g, err);
+    if (g->status == GUEST_DEAD || g->status == GUEST_EXITED)
+        return guest_stop(g, timeout, err);
     if (require_active(g, err) < 0)
         return -1;
     json_object *r = control_request("stop");
@@ -88,10 +108,7 @@ int guest_stop(struct guest *g, int64_t timeout, struct error **err)
     if (error_code(why) != ETIMEDOUT && error_code(why) != ECONNREFUSED &&
         error_code(why) != ENOENT)
         return error_set(err, 0, "%s", error_text(why));
-    if (kill_and_wait(g->monitor, err) < 0)
-        return -1;
-    g->status = GUEST_DEAD;
-    return guest_stop(g, 0, err);
+    return kill_with_monitor(g, err);
 }
 
 int guest_kill(struct guest *g, int sig, struct error **err)

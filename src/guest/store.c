@@ -192,18 +192,34 @@ int store_take_name(struct store *s, const char *name, const char *id, char **ta
     }
 }
 
-int store_drop_name(struct store *s, const char *name, const char *id, struct error **err)
+static int drop_name(struct store *s, const char *name, const char *id, struct error **err)
 {
     char owner[GUEST_ID_LEN + 1];
-    AUTO_CLOSE int lock = lock_names(s, err);
-    if (lock < 0)
-        return -1;
     if (!valid_name(name))
         return 0;
     if (read_name(s, name, owner) < 0)
         return errno == ENOENT ? 0 : error_set(err, errno, "read %s/names/%s", s->path, name);
     if (!strcmp(owner, id) && unlinkat(s->names_fd, name, 0) < 0)
         return error_set(err, errno, "remove %s/names/%s", s->path, name);
+    return 0;
+}
+
+int store_drop_name(struct store *s, const char *name, const char *id, struct error **err)
+{
+    AUTO_CLOSE int lock = lock_names(s, err);
+    if (lock < 0)
+        return -1;
+    if (name)
+        return drop_name(s, name, id, err);
+    AUTO_CLOSE int fd = openat(s->names_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_CLOSEDIR DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d)
+        return error_set(err, errno, "list %s/names", s->path);
+    fd = -1;
+    for (struct dirent *e; (e = readdir(d));)
+        if (e->d_name[0] != '.')
+            drop_name(s, e->d_name, id,
+                      NULL); /* one that cannot be read leads nowhere, and is free */
     return 0;
 }
 

@@ -34,6 +34,7 @@ int store_new_id(struct store *s, char id[GUEST_ID_LEN + 1], struct error **err)
  * gone is free. */
 int store_take_name(struct store *s, const char *name, const char *id, char **taken,
                     struct error **err);
+/* NULL: whatever names lead to the id. */
 int store_drop_name(struct store *s, const char *name, const char *id, struct error **err);
 
 /* The id of a name, an id or the unambiguous beginning of one. */
