@@ -70,8 +70,11 @@ class Machine:
         return json.loads(self.replies.readline() or b"{}")
 
     def rss(self):
-        text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) << 10
+        """The machine's resident memory, in bytes: it is a child of the launcher."""
+        pid = self.process.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        texts = [pathlib.Path(f"/proc/{p}/status").read_text() for p in children]
+        return sum(int(m.group(1)) << 10 for t in texts if (m := re.search(r"VmRSS:\s+(\d+)", t)))
 
     def disturb(self, rng):
         """What a host does to a machine meanwhile."""
