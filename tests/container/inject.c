@@ -5,7 +5,7 @@
  *
  * Follows every child (ptrace(2)) and counts the system calls of processes whose image's name
  * begins with "wirt" (but not those of -x). A task is named by its descent: "0" is PROGRAM's
- * process, "0.2" its second child. The N-th call of TASK does not reach the kernel, and answers the
+ * process, "0.2" its second child. The N-th call of TASK is not made, and answers the
  * K-th of the errno values that are plausible for it. A process that executes something else after
  * being wirt's is let go: a container's command, a hook.
  *
@@ -38,7 +38,8 @@ struct task {
     int children;
     unsigned long calls, since_exec;
     bool ours, injecting, waiting;
-    int code; /* the errno that the call at hand answers */
+    int code;                    /* the errno that the call at hand answers */
+    unsigned long long argument; /* its first, which was exchanged */
 };
 
 static struct task tasks[MAX_TASKS];
@@ -274,7 +275,10 @@ static void at_syscall(struct task *t)
         struct user_regs_struct regs;
         if (ptrace(PTRACE_GETREGS, t->pid, 0, &regs) < 0)
             return;
-        regs.orig_rax = (unsigned long long)-1;
+        /* A call that does nothing: no call at all would be one that no filter knows. */
+        t->argument = regs.rdi;
+        regs.orig_rax = SYS_close;
+        regs.rdi = (unsigned long long)-1;
         if (ptrace(PTRACE_SETREGS, t->pid, 0, &regs) < 0)
             fail("take the call away");
         t->injecting = true;
@@ -288,6 +292,7 @@ static void at_syscall(struct task *t)
         if (ptrace(PTRACE_GETREGS, t->pid, 0, &regs) < 0)
             return;
         regs.rax = (unsigned long long)-t->code;
+        regs.rdi = t->argument;
         if (ptrace(PTRACE_SETREGS, t->pid, 0, &regs) < 0)
             fail("give the answer");
     }
