@@ -1,6 +1,7 @@
 #include "guest/keeper.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -84,8 +85,11 @@ _Noreturn static void keep(pid_t first, int parent, int guest, int signals)
                           {.fd = guest, .events = POLLIN},
                           {.fd = signals, .events = POLLIN}};
     while (reap(&k) && !k.ended) {
-        if (poll(p, 3, -1) < 0 && errno != EINTR)
-            break;
+        if (poll(p, 3, -1) < 0) {
+            if (errno != EINTR) /* for want of memory: no reason to end a guest */
+                nanosleep(&(struct timespec){.tv_nsec = ROUND_MS * 1000000}, NULL);
+            continue;
+        }
         if (p[0].revents || p[1].revents)
             break;
         if (p[2].revents)
@@ -93,6 +97,16 @@ _Noreturn static void keep(pid_t first, int parent, int guest, int signals)
     }
     end_all(&k);
     end_alike(&k);
+}
+
+/* What stays open by mistake, somebody waits for the end of. */
+static void close_range_surely(int from, int to)
+{
+    if (from > to || close_range((unsigned)from, (unsigned)to, 0) == 0)
+        return;
+    long most = sysconf(_SC_OPEN_MAX);
+    for (int fd = from; fd <= to && fd < most; fd++)
+        close(fd);
 }
 
 /* Leaves only these open. */
@@ -105,8 +119,7 @@ static void close_but(int a, int b, int c)
         for (int i = 0; i < 3; i++)
             if (stay[i] >= from && (next < 0 || stay[i] < next))
                 next = stay[i];
-        if (next != from)
-            close_range((unsigned)from, next < 0 ? ~0u : (unsigned)next - 1, 0);
+        close_range_surely(from, next < 0 ? INT_MAX : next - 1);
         if (next < 0)
             return;
         from = next + 1;

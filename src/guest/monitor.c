@@ -271,8 +271,9 @@ static void monitor_destroy(struct monitor *m)
     free(m->w.wall_data);
 }
 
-/* From here to the guest's end. first: a client that gets the answer to its `attach`, or -1. */
-static int monitor_main(struct guest *g, bool attached, int first, bool first_frames, int *status,
+/* From here to the guest's end. first: NULL, or a client that gets the answer to its `attach`; it
+ * is taken over, and -1 then, when the guest runs. */
+static int monitor_main(struct guest *g, bool attached, int *first, bool first_frames, int *status,
                         struct error **err)
 {
     struct monitor m;
@@ -300,8 +301,8 @@ static int monitor_main(struct guest *g, bool attached, int first, bool first_fr
         finish_state(&m);
         goto out;
     }
-    if (first >= 0)
-        monitor_client_first(&m, first, first_frames);
+    if (first)
+        monitor_client_first(&m, STEAL_FD(*first), first_frames);
     r = loop_run(m.loop, err);
     *status = r < 0 ? 125 : g->exit_status;
 out:
@@ -312,7 +313,7 @@ out:
 
 int monitor_run_attached(struct guest *g, int *status, struct error **err)
 {
-    return monitor_main(g, true, -1, false, status, err);
+    return monitor_main(g, true, NULL, false, status, err);
 }
 
 static int compare_ints(const void *a, const void *b)
@@ -358,10 +359,8 @@ static void background(struct guest *g, int conn, bool frames)
     leave_caller(g, conn);
     ERROR_CLEANUP err = NULL;
     int status = 125;
-    int first = fcntl(conn, F_DUPFD_CLOEXEC, 3);
-    if (first < 0)
-        error_set(&err, errno, "duplicate a descriptor");
-    if (first < 0 || monitor_main(g, false, first, frames, &status, &err) < 0) {
+    /* Once the guest runs the connection is a client's, and the only one: its end is heard. */
+    if (monitor_main(g, false, &conn, frames, &status, &err) < 0 && conn >= 0) {
         AUTO_JSON *o = json_object_new_object();
         json_put_bool(o, "ok", false);
         json_put_str(o, "error", error_text(err));

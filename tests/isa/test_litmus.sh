@@ -1,10 +1,10 @@
 #!/bin/bash
 # The memory model: litmus shapes between threads of a process and between harts of a machine. An outcome that RVWMO
-# forbids never comes, in a million rounds of each (WIRT_LITMUS thousand); that the harness would see one, store buffering without fences shows.
+# forbids never comes, in 300,000 rounds of each (WIRT_LITMUS thousand); that the harness would see one, store buffering without fences shows.
 # timeout: 400
 . "$(dirname "$0")/../lib.sh"
 here=$source_dir/tests
-rounds=$((${WIRT_LITMUS:-1000} * 1000 / 256))
+rounds=$((${WIRT_LITMUS:-300} * 1000 / 256))
 riscv64-linux-gnu-gcc -std=gnu17 -O2 -static -pthread -o "$scratch/threads" "$here/isa/litmus_threads.c" || exit 1
 riscv64-linux-gnu-gcc -march=rv64gc -mabi=lp64d -mcmodel=medany -O2 -ffreestanding -fno-builtin -fno-pie -no-pie \
     -fno-stack-protector -nostdlib -static -Wl,-Ttext=0x80200000 -Wl,--build-id=none,--no-warn-rwx-segments "-DROUNDS=$rounds" \
