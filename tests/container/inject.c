@@ -424,7 +424,7 @@ int main(int argc, char **argv)
     const char *file = NULL;
     while ((c = getopt(argc, argv, "+l:t:n:k:r:x:s:")) != -1) {
         switch (c) {
-        case 'l': listing = true; /* fall through */
+        case 'l': listing = true; __attribute__((fallthrough));
         case 'r': file = optarg; break;
         case 't': target = optarg; break;
         case 'n': target_n = strtoul(optarg, NULL, 10); break;
