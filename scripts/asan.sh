@@ -35,5 +35,9 @@ for test in blk bus console fs net pci slat uart virtio virtqueue; do
     ASAN_OPTIONS=${ASAN_OPTIONS/detect_leaks=0/detect_leaks=1} "$build/tests/machine/test_$test" \
         >"$build/leaks.log" 2>&1 || { tail -n 40 "$build/leaks.log"; echo "0 passed, 1 failed"; exit 1; }
 done
+# kernel: its stack grows, when the limit is raised, into what AddressSanitizer takes for its own.
+[ -n "${WIRT_GUEST_PROGRAMS:-}" ] ||
+    WIRT_GUEST_PROGRAMS=$(cd tests/process/guest && ls -- *.c | sed 's/\.c$//' | grep -vx kernel | xargs)
+export WIRT_GUEST_PROGRAMS
 scripts/programs.sh
 exec tests/run "$@"

@@ -62,7 +62,10 @@ int engine_attach(struct engine *e, struct cpu *cpu, struct error **err)
         return -1;
     }
     cpu->p.guest_mxcsr = MXCSR_DEFAULT;
-    if (e->cpus)
+    pthread_mutex_lock(&e->lock);
+    bool others = e->cpus;
+    pthread_mutex_unlock(&e->lock);
+    if (others)
         engine_set_parallel(e);
     pthread_mutex_lock(&e->lock);
     cpu->p.next = e->cpus;
