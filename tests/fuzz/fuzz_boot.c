@@ -35,13 +35,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct machine m = {.n_harts = 1 + (what >> 4) % 4};
     struct machine_config c = {.memory = RAM, .harts = m.n_harts, .append = "console=ttyS0"};
     struct memory_file file = memory_file(in.data, in.left);
+    const struct machine_file image = {file.path, file.fd};
     ERROR_CLEANUP err = NULL;
     if (what & KERNEL || !(what & FIRMWARE))
-        c.kernel = file.path;
-    c.firmware = what & FIRMWARE ? file.path : NULL;
-    c.initrd = what & INITRD ? file.path : NULL;
+        c.kernel = image;
+    if (what & FIRMWARE)
+        c.firmware = image;
+    if (what & INITRD)
+        c.initrd = image;
     m.config = &c;
-    m.firmware = c.firmware;
+    m.firmware = c.firmware.path;
     m.pci = pci();
     m.slat = slat_new(RAM_BASE, RAM, NULL);
     if (!m.slat)
