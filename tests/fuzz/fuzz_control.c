@@ -23,7 +23,7 @@ static void parse_frames(const struct input *in)
 /* A board without harts, so that there is nobody to wait for. */
 static struct machine *machine(void)
 {
-    static const struct machine_config c = {.kernel = "/dev/null",
+    static const struct machine_config c = {.kernel = {.path = "/dev/null"},
                                             .memory = 2u << 20,
                                             .harts = 1,
                                             .console_in = -1,

@@ -201,7 +201,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool readonly = how & 1, single = how & 2;
     char file[80];
     snprintf(file, sizeof file, "%s/a", folder);
-    struct fuse_server *s = fuse_server_new(single ? file : folder, readonly, 18, NULL);
+    char *only = NULL;
+    int root = fuse_open_root(single ? file : folder, &only);
+    check(root >= 0, "a root");
+    struct fuse_server *s = fuse_server_new(root, only, readonly, 18, NULL);
+    free(only);
     struct known known = {{FUSE_ROOT_ID}, 1};
     check(s != NULL, "a server");
     start(s);
