@@ -1,4 +1,5 @@
 #include "engine/blocks.h"
+#include "engine/guest_access.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -198,7 +199,7 @@ bool block_unchanged(const struct block *b, bool (*copy)(void *, const void *, s
                 return false;
             bytes = now;
         }
-        if (memcmp(bytes, b->bytes + s->at, s->len) != 0)
+        if (!guest_equal(bytes, b->bytes + s->at, s->len))
             return false;
     }
     return true;

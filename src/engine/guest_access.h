@@ -4,7 +4,10 @@
 #ifndef WIRT_ENGINE_GUEST_ACCESS_H
 #define WIRT_ENGINE_GUEST_ACCESS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define GUEST_ACCESS __attribute__((no_sanitize("thread", "alignment")))
 
@@ -27,6 +30,19 @@ GUEST_ACCESS static inline void guest_store(void *p, unsigned size, uint64_t val
     case 4: *(volatile uint32_t *)p = (uint32_t)value; break;
     default: *(volatile uint64_t *)p = value;
     }
+}
+
+/* Whether guest memory holds these bytes. */
+GUEST_ACCESS static inline bool guest_equal(const void *guest, const void *bytes, size_t len)
+{
+#ifdef __SANITIZE_THREAD__ /* which looks into memcmp */
+    for (size_t i = 0; i < len; i++)
+        if (guest_load((const uint8_t *)guest + i, 1) != ((const uint8_t *)bytes)[i])
+            return false;
+    return true;
+#else
+    return memcmp(guest, bytes, len) == 0;
+#endif
 }
 
 #endif

@@ -36,11 +36,19 @@ static int setup(void **state)
     return 0;
 }
 
+/* Nothing of a loop is freed but by its own thread. */
+static void free_link(void *opaque)
+{
+    struct fixture *f = opaque;
+    net_link_free(f->link);
+    f->link = NULL;
+}
+
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    net_link_free(f->link);
-    f->link = NULL;
+    if (f->link)
+        loop_call(f->rig.loop, free_link, f);
     rig_free(&f->rig);
     close(f->wire[0]);
     close(f->wire[1]);
