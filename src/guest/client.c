@@ -11,8 +11,14 @@
 static void ready(void *arg, int fd, uint32_t events);
 static void work(void *arg);
 
-static void rewatch(struct client *c)
+/* Waits for the event that has something done, or does at once what no event would: what was taken
+ * and not told of yet may have been the last there was to take. */
+static void await(struct client *c)
 {
+    if (c->gone || c->has_taken || (c->finishes && !c->out.len)) {
+        client_resume(c);
+        return;
+    }
     uint32_t events = c->out.len ? EPOLLOUT : 0;
     if (c->in.len < FRAME_MAX + FRAME_HEADER + CONTROL_LINE_MAX && !c->ops->full(c))
         events |= EPOLLIN;
@@ -90,7 +96,7 @@ static void settle(struct client *c)
     if (c->gone || (c->finishes && !c->out.len))
         client_close(c);
     else
-        rewatch(c);
+        await(c);
 }
 
 /* Deferred: who asked for it may be in the middle of this client's own input. */
@@ -119,7 +125,7 @@ struct client *client_new(struct loop *loop, int fd, const struct client_ops *op
 {
     struct client *c = xcalloc(1, sizeof *c);
     *c = (struct client){.loop = loop, .fd = fd, .ops = ops, .arg = arg, .took_ns = clock_ns()};
-    rewatch(c);
+    await(c);
     return c;
 }
 
@@ -137,10 +143,7 @@ void client_resume(struct client *c)
 void client_send(struct client *c)
 {
     flush(c);
-    if (c->gone || c->has_taken || (c->finishes && !c->out.len))
-        client_resume(c);
-    else
-        rewatch(c);
+    await(c);
 }
 
 void client_finish(struct client *c)
