@@ -20,9 +20,9 @@ export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export WIRT_BUILD=$build WIRT_SANITIZED=1
 export WIRT_HOSTILE_SECONDS=${WIRT_HOSTILE_SECONDS:-30}
 if [ "${1:-}" = --all ]; then
-    set -- base/ isa/ engine/ image/ container/ process/ machine/ agent/ guest/
+    set -- isa/ engine/ container/ net/ process/ machine/ agent/ guest/
 elif [ $# -eq 0 ]; then
-    set -- isa/entry isa/lift isa/blocks engine/ image/ base/ \
+    set -- isa/entry isa/lift isa/blocks engine/ \
         container/test_hostile container/test_lifecycle container/test_process \
         process/test_command_line process/test_guest_programs process/test_hostile_elf \
         machine/blk machine/bus machine/console machine/fs machine/net machine/pci machine/slat \

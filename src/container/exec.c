@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -345,34 +346,49 @@ static int step_in(const struct entering *e, struct error **err)
     return descriptors_leave(e->o->preserve_fds, keep, sizeof keep / sizeof *keep, err);
 }
 
+/* The stack of the process between: what it leaves to its child on it is that of process_execute().
+ */
+#define STEP_STACK ((size_t)256 << 10)
+
+static int step(void *arg)
+{
+    struct entering *e = arg;
+    ERROR_CLEANUP err = NULL;
+    pid_t pid = -1;
+    struct clone_args a = {.flags = CLONE_PARENT};
+    if (step_in(e, &err) == 0 && (pid = (pid_t)syscall(SYS_clone3, &a, sizeof a)) < 0)
+        error_set(&err, errno, "clone");
+    if (pid == 0)
+        become_process(e);
+    if (pid > 0)
+        sync_send(e->sock[1], SYNC_PID, pid, NULL, &err);
+    else
+        sync_send_error(e->sock[1], err);
+    return 0;
+}
+
 /* By a process between, which joins every namespace; that of the pids holds for its child, which
  * becomes ours. So the child is never seen in the container with anything of the host: a neighbour
- * with CAP_SYS_PTRACE would get hold of it, whatever is dumpable. */
+ * with CAP_SYS_PTRACE would get hold of it, whatever is dumpable. The one between borrows our
+ * memory as vfork(2) does, so that it is copied once, not twice; but a time namespace only takes in
+ * who has memory of its own. It is we, then, who are hidden, until it is gone. */
 static int spawn(struct entering *e, struct error **err)
 {
+    bool borrows = !e->config->ns[NS_TIME].present;
     if (sync_pair(e->sock, err) < 0)
         return -1;
-    pid_t step = fork();
-    if (step < 0)
-        return error_set(err, errno, "fork");
-    if (step == 0) {
-        struct error *se = NULL;
-        pid_t pid = -1;
-        struct clone_args a = {.flags = CLONE_PARENT};
-        if (step_in(e, &se) == 0 && (pid = (pid_t)syscall(SYS_clone3, &a, sizeof a)) < 0)
-            error_set(&se, errno, "clone");
-        if (pid == 0)
-            become_process(e);
-        if (pid > 0)
-            sync_send(e->sock[1], SYNC_PID, pid, NULL, &se);
-        else
-            sync_send_error(e->sock[1], se);
-        _exit(0);
-    }
+    int dumpable = prctl(PR_GET_DUMPABLE);
+    AUTO_FREE char *stack = xcalloc(1, STEP_STACK);
+    pid_t pid =
+        clone(step, stack + STEP_STACK, (borrows ? CLONE_VM | CLONE_VFORK : 0) | SIGCHLD, e);
+    if (pid < 0)
+        return error_set(err, errno, "clone");
     close(e->sock[1]);
     e->sock[1] = -1;
-    while (waitpid(step, NULL, 0) < 0 && errno == EINTR)
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
+    if (borrows && dumpable == 1 && prctl(PR_SET_DUMPABLE, 1) < 0)
+        return error_set(err, errno, "PR_SET_DUMPABLE");
     /* If it could not say so, a process that it made ends with the conversation. */
     e->pid = sync_take(e->sock[0], SYNC_PID, err);
     return e->pid > 0 ? 0 : -1;

@@ -124,7 +124,7 @@ def streams(a):
     s = a.run("/bin/cat")
     s.end_input()
     check("input may be empty", s.wait() == 0 and s.out == b"", s)
-    s = a.sh("exec <&-; sleep 0.3; echo closed; sleep 1000")
+    s = a.sh("exec <&-; sleep 0.3; echo closed; exec sleep 1000")
     s.says(b"closed")
     s.input(bytes(1 << 20), 10)
     a.until(lambda: s.room == WINDOW, 5)
@@ -318,10 +318,10 @@ def terminals(a):
     s.wait()
     check("... even if it was there before anybody looked", s.out == b"".join(b"%d\r\n" % i for i in range(1, 3001)), s)
     start = time.monotonic()
-    s = a.sh("sleep 1000 & exec 3<>/dev/tty; echo done", tty=1)
+    s = a.sh("sleep 6 & exec 3<>/dev/tty; echo done", tty=1)
     check("a child that holds the terminal does not delay the end",
           s.wait() == 0 and s.out == b"done\r\n" and time.monotonic() - start < 5, s)
-    s = a.sh("stty raw -echo; echo ready; sleep 1000", tty=1)
+    s = a.sh("stty raw -echo; echo ready; exec sleep 1000", tty=1)
     s.says(b"ready")
     before = a.cpu()
     s.input(bytes(WINDOW))
@@ -368,9 +368,11 @@ def poweroff():
         check("... after the commands", s.status == 3 and s.out == b"last words\n", s)
         check("... and takes no new ones", late.status == 125 and b"powers off" in late.err, late)
     with Agent() as a:
-        s = a.run("/bin/sleep", "1000")
+        s = a.sh("echo $$; exec sleep 1000")
+        s.says(b"\n")
         a.socket.close()
         check("without a host it ends", a.process.wait(5) == 0)
+        os.kill(int(s.out), signal.SIGKILL)
 
 
 def main():

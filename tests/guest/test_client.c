@@ -1,10 +1,11 @@
-/* A connection on the control socket: whoever takes what it is sent is heard of, however it takes it. */
+/* A connection on the control socket: whoever takes what it is sent is heard of, however it takes
+ * it. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,7 +40,8 @@ static void read_all(int fd)
         ;
 }
 
-/* As a reader on another processor: it makes room while its client is told of what it took before. */
+/* As a reader on another processor: it makes room while its client is told of what it took before.
+ */
 static void took(struct client *c)
 {
     struct side *s = c->arg;

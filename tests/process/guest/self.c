@@ -87,6 +87,14 @@ static void handler(int s)
     (void)s;
 }
 
+/* A line of signals, without the two that are libc's own: it handles 33 once there was a thread,
+ * and posix_spawn has whom it starts ignore both. */
+static uint64_t signals(const char *status, const char *line)
+{
+    const char *at = strstr(status, line);
+    return at ? strtoull(at + strlen(line), NULL, 16) & ~(3ull << 31) : ~0ull;
+}
+
 static void test_status(void)
 {
     sigset_t set;
@@ -106,17 +114,15 @@ static void test_status(void)
     CHECK("Pid", strstr(s, pid));
     CHECK("Name", strstr(s, "Name:\tself-"));
     CHECK("SigBlk", strstr(s, "SigBlk:\t0000000000000240"));
-    CHECK("SigIgn", strstr(s, "SigIgn:\t0000000000000001"));
-    const char *caught = strstr(s, "SigCgt:\t");
-    CHECK("SigCgt", caught && /* libc itself handles 33, once there was a thread */
-                        (strtoull(caught + 8, NULL, 16) & ~(1ull << 32)) == 1 << (SIGTERM - 1));
+    CHECK("SigIgn", signals(s, "SigIgn:\t") == 1 << (SIGHUP - 1));
+    CHECK("SigCgt", signals(s, "SigCgt:\t") == 1 << (SIGTERM - 1));
     CHECK("SigPnd or ShdPnd",
           strstr(s, "SigPnd:\t0000000000000200") || strstr(s, "SigPnd:\t0000000000000240"));
     signal(SIGUSR1, SIG_IGN);
     signal(SIGBUS, SIG_IGN);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     s = content("/proc/self/status");
-    CHECK("SigIgn with SIGBUS", strstr(s, "SigIgn:\t0000000000000241"));
+    CHECK("SigIgn with SIGBUS", signals(s, "SigIgn:\t") == 0x241);
     signal(SIGUSR1, SIG_DFL);
     signal(SIGBUS, SIG_DFL);
 }
