@@ -1,6 +1,5 @@
 /* A connection on the control socket: whoever takes what it is sent is heard of, however it takes
  * it. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -9,6 +8,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/loop.h"
 #include "guest/client.h"
