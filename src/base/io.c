@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -102,6 +103,24 @@ int write_all(int fd, const void *data, size_t len)
         len -= (size_t)n;
     }
     return 0;
+}
+
+int flush_socket(int sock, struct str *out)
+{
+    size_t done = 0;
+    int r = 0;
+    while (done < out->len) {
+        ssize_t n = send(sock, out->data + done, out->len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            r = errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS ? 0 : -1;
+            break;
+        }
+        done += (size_t)n;
+    }
+    str_drop(out, done);
+    return r;
 }
 
 ssize_t read_full(int fd, void *data, size_t len)

@@ -38,6 +38,11 @@ int replace_file_at(int dirfd, const char *path, const void *data, size_t len, m
 /* Writes all of it; 0 or -1 with errno. */
 int write_all(int fd, const void *data, size_t len);
 
+/* Sends of a socket's backlog what it takes without waiting, and drops that from its front; raises no
+ * SIGPIPE. 0, also when nothing can be sent now (no room, no memory: the caller watches for
+ * EPOLLOUT while something is left); -1 with errno when the connection is broken. */
+int flush_socket(int sock, struct str *out);
+
 /* Reads until len bytes or the end; the number read, or -1 with errno. */
 ssize_t read_full(int fd, void *data, size_t len);
 

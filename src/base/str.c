@@ -87,6 +87,14 @@ void str_printf(struct str *s, const char *fmt, ...)
     va_end(again);
 }
 
+void str_drop(struct str *s, size_t n)
+{
+    if (!n)
+        return;
+    memmove(s->data, s->data + n, s->len - n + 1);
+    s->len -= n;
+}
+
 void str_free(struct str *s)
 {
     free(s->data);

@@ -18,6 +18,8 @@ struct str {
 void str_append(struct str *s, const void *data, size_t len);
 void str_printf(struct str *s, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), nonnull(2)));
+/* Takes the first n bytes away. */
+void str_drop(struct str *s, size_t n);
 void str_free(struct str *s);
 
 #define STR_CLEANUP __attribute__((cleanup(str_free))) struct str

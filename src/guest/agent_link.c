@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/protocol.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -99,18 +100,8 @@ static void link_broken(struct agent_link *l)
 
 static void flush(struct agent_link *l)
 {
-    size_t done = 0;
-    while (l->fd >= 0 && !l->broken && done < l->out.len) {
-        ssize_t n = send(l->fd, l->out.data + done, l->out.len - done, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            break; /* a broken socket shows when it is read */
-        done += (size_t)n;
-    }
-    if (done)
-        memmove(l->out.data, l->out.data + done, l->out.len - done);
-    l->out.len -= done;
+    if (l->fd >= 0 && !l->broken)
+        flush_socket(l->fd, &l->out); /* a broken one shows when it is read */
     rewatch(l);
 }
 
@@ -229,9 +220,7 @@ static void take_all(struct agent_link *l)
         done += sizeof f + f.length;
         take_frame(l, &f, data + sizeof f);
     }
-    if (done)
-        memmove(l->in.data, l->in.data + done, l->in.len - done);
-    l->in.len -= done;
+    str_drop(&l->in, done);
 }
 
 /* One read: false when there is nothing more now or for ever. */

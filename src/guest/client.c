@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/io.h"
+
 static void ready(void *arg, int fd, uint32_t events);
 static void work(void *arg);
 
@@ -27,25 +29,13 @@ static void await(struct client *c)
 
 static void flush(struct client *c)
 {
-    size_t done = 0;
-    while (!c->gone && done < c->out.len) {
-        ssize_t n = send(c->fd, c->out.data + done, c->out.len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN)
-            break;
-        if (n < 0)
-            c->gone = true;
-        else
-            done += (size_t)n;
-    }
+    size_t before = c->out.len;
+    c->gone = c->gone || flush_socket(c->fd, &c->out) < 0;
     if (c->gone)
-        done = c->out.len;
-    if (done)
-        memmove(c->out.data, c->out.data + done, c->out.len - done);
-    c->out.len -= done;
-    c->has_taken |= done > 0;
-    if (done || !c->out.len)
+        str_drop(&c->out, c->out.len);
+    bool taken = c->out.len < before;
+    c->has_taken |= taken;
+    if (taken || !c->out.len)
         c->took_ns = clock_ns();
 }
 

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/str.h"
 #include "guest/control.h"
 
@@ -87,18 +88,8 @@ static void link_due(void *arg)
 
 static void flush(struct machine_link *l)
 {
-    size_t done = 0;
-    while (l->fd >= 0 && done < l->out.len) {
-        ssize_t n = send(l->fd, l->out.data + done, l->out.len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            break; /* a broken socket shows when it is read */
-        done += (size_t)n;
-    }
-    if (done)
-        memmove(l->out.data, l->out.data + done, l->out.len - done);
-    l->out.len -= done;
+    if (l->fd >= 0)
+        flush_socket(l->fd, &l->out); /* a broken one shows when it is read */
 }
 
 void machine_link_finish(struct machine_link *l)
@@ -155,9 +146,7 @@ static void link_ready(void *arg, int fd, uint32_t events)
         take_answer(l, l->in.data + done, len);
         done += len + 1;
     }
-    if (done)
-        memmove(l->in.data, l->in.data + done, l->in.len - done);
-    l->in.len -= done;
+    str_drop(&l->in, done);
     flush(l);
     if (l->in.len > CONTROL_LINE_MAX)
         machine_link_finish(l); /* no machine of ours says so much */
