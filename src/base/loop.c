@@ -12,11 +12,15 @@
 
 #include "base/str.h"
 
+/* How long until what the kernel refused (for want of memory) is asked for again. */
+#define AGAIN_MS 10
+
 struct watch {
     loop_fd_fn *fn;
     void *arg;
     uint32_t events;
     bool in_epoll;
+    bool owed; /* the kernel has yet to be told of `events` */
 };
 
 struct timer {
@@ -44,6 +48,7 @@ struct loop {
     struct call *calls, **calls_tail;
     struct call *ended, **ended_tail; /* what is to be freed */
     bool running, disposing;
+    bool owes; /* one of the watches is owed */
 };
 
 uint64_t clock_ns(void)
@@ -145,6 +150,37 @@ void loop_free(struct loop *l)
     free(l);
 }
 
+/* Makes the kernel's set what the watch says. With no events asked for, the descriptor leaves it:
+ * epoll reports EPOLLHUP whether asked or not. */
+static int tell_kernel(struct loop *l, int fd)
+{
+    struct watch *w = &l->watches[fd];
+    struct epoll_event ev = {.events = w->events, .data.fd = fd};
+    int op = !w->events ? EPOLL_CTL_DEL : w->in_epoll ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    if (w->events || w->in_epoll) {
+        int r = epoll_ctl(l->epfd, op, fd, &ev);
+        /* One that was closed has left by itself, and its number may be another one's. */
+        if (r < 0 && errno == ENOENT && op == EPOLL_CTL_MOD)
+            r = epoll_ctl(l->epfd, EPOLL_CTL_ADD, fd, &ev);
+        if (r < 0 && !(op == EPOLL_CTL_DEL && (errno == ENOENT || errno == EBADF)))
+            return -1;
+    }
+    w->in_epoll = w->events != 0;
+    w->owed = false;
+    return 0;
+}
+
+/* What the kernel refused. */
+static void tell_again(struct loop *l)
+{
+    if (!l->owes)
+        return;
+    l->owes = false;
+    for (int fd = 0; fd < l->n_watches; fd++)
+        if (l->watches[fd].owed && tell_kernel(l, fd) < 0)
+            l->owes = true;
+}
+
 int loop_watch(struct loop *l, int fd, uint32_t events, loop_fd_fn *fn, void *arg,
                struct error **err)
 {
@@ -154,24 +190,28 @@ int loop_watch(struct loop *l, int fd, uint32_t events, loop_fd_fn *fn, void *ar
         memset(l->watches + l->n_watches, 0, (size_t)(n - l->n_watches) * sizeof *l->watches);
         l->n_watches = n;
     }
-    struct watch *w = &l->watches[fd];
-    struct epoll_event ev = {.events = events, .data.fd = fd};
-    /* With no events asked for, the descriptor leaves the set: epoll reports EPOLLHUP whether asked
-     * or not. */
-    int op = !events ? EPOLL_CTL_DEL : w->in_epoll ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    if ((events || w->in_epoll) && epoll_ctl(l->epfd, op, fd, &ev) < 0)
-        return error_set(err, errno, "epoll_ctl on descriptor %d", fd);
-    *w = (struct watch){.fn = fn, .arg = arg, .events = events, .in_epoll = events != 0};
-    return 0;
+    struct watch *w = &l->watches[fd], before = *w;
+    w->fn = fn;
+    w->arg = arg;
+    w->events = events;
+    if (tell_kernel(l, fd) == 0)
+        return 0;
+    int code = errno;
+    if (err)
+        *w = before;
+    else
+        w->owed = l->owes = true;
+    return error_set(err, code, "epoll_ctl on descriptor %d", fd);
 }
 
 void loop_unwatch(struct loop *l, int fd)
 {
     if (fd < 0 || fd >= l->n_watches)
         return;
-    if (l->watches[fd].in_epoll)
-        epoll_ctl(l->epfd, EPOLL_CTL_DEL, fd, NULL);
-    l->watches[fd] = (struct watch){0};
+    struct watch *w = &l->watches[fd];
+    *w = (struct watch){.in_epoll = w->in_epoll};
+    if (tell_kernel(l, fd) < 0)
+        w->owed = l->owes = true;
 }
 
 void loop_timer(struct loop *l, uint64_t deadline_ns, loop_fn *fn, void *arg)
@@ -217,7 +257,7 @@ static void run_timers(struct loop *l)
 
 static int next_timeout_ms(const struct loop *l)
 {
-    uint64_t first = UINT64_MAX;
+    uint64_t first = l->owes ? clock_ns() + AGAIN_MS * 1000000u : UINT64_MAX;
     for (int i = 0; i < l->n_timers; i++)
         if (l->timers[i].deadline < first)
             first = l->timers[i].deadline;
@@ -240,8 +280,9 @@ int loop_run(struct loop *l, struct error **err)
             l->idle(l->idle_arg);
         if (l->quit)
             break;
+        tell_again(l);
         int n = epoll_wait(l->epfd, evs, 32, next_timeout_ms(l));
-        if (n < 0 && errno != EINTR) {
+        if (n < 0 && errno != EINTR && errno != ENOMEM) {
             l->running = false;
             return error_set(err, errno, "epoll_wait");
         }

@@ -24,7 +24,9 @@ void loop_free(struct loop *l);
 
 /* Calls fn when fd has one of events. An fd is watched once; calling again replaces events, fn and
  * arg. events 0 stops calling but keeps the slot. The fd stays the caller's and must be removed
- * before it is closed. */
+ * before it is closed. 0, or -1 with err and nothing changed. With err NULL nobody could do
+ * anything about it: it is then the loop that tries again until the kernel takes it, which for what
+ * cannot be watched at all (EPERM: a regular file) is never. */
 int loop_watch(struct loop *l, int fd, uint32_t events, loop_fd_fn *fn, void *arg,
                struct error **err);
 void loop_unwatch(struct loop *l, int fd);

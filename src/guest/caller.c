@@ -7,6 +7,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+/* Until what could not be done for the moment is tried again. */
+#define AGAIN_NS 10000000u
+
 void caller_init(struct caller *c, struct loop *loop, const struct caller_ops *ops, void *arg)
 {
     *c = (struct caller){.loop = loop, .ops = ops, .arg = arg};
@@ -26,6 +29,7 @@ void caller_take_outputs(struct caller *c)
 }
 
 static void output_ready(void *arg, int fd, uint32_t events);
+static void flush_again(void *arg);
 
 /* Writes what a pipe or file takes without blocking: after POLLOUT a pipe takes PIPE_BUF bytes. The
  * descriptor is the caller's, shared with others, so it is not made nonblocking. false: it is
@@ -36,7 +40,10 @@ static bool write_pending(struct caller_output *o)
     bool good = true;
     while (good && done < o->pending.len) {
         struct pollfd p = {.fd = o->fd, .events = POLLOUT};
-        if (poll(&p, 1, 0) <= 0)
+        int r = poll(&p, 1, 0);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0)
             break;
         size_t n = o->pending.len - done;
         ssize_t w = write(o->fd, o->pending.data + done, n < PIPE_BUF ? n : PIPE_BUF);
@@ -63,7 +70,10 @@ static void flush(struct caller *c, int which)
     if (o->fd < 0)
         return;
     if (write_pending(o)) {
-        loop_watch(c->loop, o->fd, o->pending.len ? EPOLLOUT : 0, output_ready, c, NULL);
+        ERROR_CLEANUP err = NULL;
+        /* A file cannot be watched, and took all unless something was amiss for the moment. */
+        if (loop_watch(c->loop, o->fd, o->pending.len ? EPOLLOUT : 0, output_ready, c, &err) < 0)
+            loop_timer(c->loop, clock_ns() + AGAIN_NS, flush_again, c);
         return;
     }
     loop_unwatch(c->loop, o->fd);
@@ -77,6 +87,13 @@ static void output_ready(void *arg, int fd, uint32_t events)
     for (int i = 0; i < 2; i++)
         if (c->outputs[i].fd == fd)
             flush(c, i);
+}
+
+static void flush_again(void *arg)
+{
+    struct caller *c = arg;
+    for (int i = 0; i < 2; i++)
+        flush(c, i);
 }
 
 void caller_write(struct caller *c, int which, const char *data, size_t len)
@@ -117,12 +134,17 @@ static void input_ready(void *arg, int fd, uint32_t events)
     caller_input_room(c);
 }
 
-/* A file cannot be watched: it is always ready. */
+/* A file cannot be watched (EPERM): it is always ready. Anything else may make a read wait. */
 void caller_input_room(struct caller *c)
 {
     while (c->input && !c->ops->input_full(c->arg)) {
-        if (loop_watch(c->loop, STDIN_FILENO, EPOLLIN, input_ready, c, NULL) == 0)
+        ERROR_CLEANUP err = NULL;
+        if (loop_watch(c->loop, STDIN_FILENO, EPOLLIN, input_ready, c, &err) == 0)
             return;
+        if (error_code(err) != EPERM) {
+            loop_watch(c->loop, STDIN_FILENO, EPOLLIN, input_ready, c, NULL); /* when it can */
+            return;
+        }
         read_input(c);
     }
     if (c->input)

@@ -13,6 +13,9 @@
 
 #define MAX_CLIENTS 128
 
+/* After an accept that failed. */
+#define ACCEPT_AGAIN_NS 100000000u
+
 /* ---- requests ---- */
 
 static void line_request(struct client *c, const char *line, size_t len)
@@ -131,12 +134,24 @@ static struct peer *peer_new(struct monitor *m, int fd)
     return p;
 }
 
+static void listener_ready(void *arg, int fd, uint32_t events);
+
+static void listen_again(void *arg)
+{
+    struct monitor *m = arg;
+    loop_watch(m->loop, m->listener, EPOLLIN, listener_ready, m, NULL);
+}
+
 static void listener_ready(void *arg, int fd, uint32_t events)
 {
     struct monitor *m = arg;
     int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-    if (conn < 0)
+    if (conn < 0) {
+        /* Too many descriptors, no memory: whoever waits is there still a little later. */
+        loop_watch(m->loop, fd, 0, listener_ready, m, NULL);
+        loop_timer(m->loop, clock_ns() + ACCEPT_AGAIN_NS, listen_again, m);
         return;
+    }
     int n = 0;
     for (struct peer *p = m->peers; p; p = p->next)
         n++;

@@ -194,8 +194,8 @@ static json_object *serve(struct control *c, json_object *request)
     return answer_error("unknown \"op\": use stats, pause, resume, balloon or stop");
 }
 
-/* Sends an answer, which is taken over. */
-static void say(int fd, json_object *answer)
+/* Sends an answer, which is taken over; 0, or -1 with errno. */
+static int say(int fd, json_object *answer)
 {
     AUTO_FREE char *text =
         xasprintf("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
@@ -207,18 +207,19 @@ static void say(int fd, json_object *answer)
             continue;
         if (n < 0) {
             log_debug("control socket: %s", strerror(errno));
-            return;
+            return -1;
         }
         done += (size_t)n;
     }
+    return 0;
 }
 
-void control_started(struct control *c)
+int control_started(struct control *c, struct error **err)
 {
     if (!c || c->started)
-        return;
+        return 0;
     c->started = true;
-    say(c->fd, answer_ok());
+    return say(c->fd, answer_ok()) < 0 ? error_set(err, errno, "say that the machine runs") : 0;
 }
 
 void control_refuse(int fd, const char *why)

@@ -19,8 +19,9 @@ struct control;
 struct control *control_new(struct machine *m, int fd, struct error **err);
 void control_free(struct control *c);
 
-/* Says that the machine runs; once, however often it boots. c may be NULL. */
-void control_started(struct control *c);
+/* Says that the machine runs; once, however often it boots. c may be NULL. 0, or -1 with err:
+ * whoever waits for it would do so in vain. */
+int control_started(struct control *c, struct error **err);
 /* Says on a machine's control socket that it does not run, and why. */
 void control_refuse(int fd, const char *why);
 

@@ -121,10 +121,11 @@ static int run_once(struct machine *m, struct control *control, bool *started, s
     board_start(m);
     int ret = start_threads(m, err);
     if (!ret) {
-        *started = true;
-        control_started(control);
-        ret = loop_run(m->loop, err);
+        ret = control_started(control, err);
+        *started = ret == 0;
     }
+    if (!ret)
+        ret = loop_run(m->loop, err);
     machine_request_end(m, MACHINE_STOPPED, 1); /* when it was an error that ended the loop */
     join_threads(m);
     return ret;

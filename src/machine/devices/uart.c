@@ -501,13 +501,27 @@ static void uart_destroy(void *opaque)
     free(u);
 }
 
-/* Whether the loop can wait for fd: epoll refuses files that never block. */
-static bool can_poll(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *arg)
+/* Whether the loop can wait for fd: epoll refuses (EPERM) files that never block. For another
+ * reason, which would have us block in the loop, -1. */
+static int can_poll(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *arg,
+                    struct error **err)
 {
-    if (fd < 0 || loop_watch(loop, fd, events, fn, arg, NULL) < 0)
-        return false;
+    struct error *why = NULL;
+    if (fd < 0)
+        return 0;
+    if (loop_watch(loop, fd, events, fn, arg, &why) < 0) {
+        if (error_code(why) == EPERM) {
+            error_free(&why);
+            return 0;
+        }
+        if (err)
+            *err = why;
+        else
+            error_free(&why);
+        return -1;
+    }
     loop_unwatch(loop, fd);
-    return true;
+    return 1;
 }
 
 struct uart *uart_create(struct bus *bus, uint64_t base, struct irq_line irq, struct loop *loop,
@@ -528,8 +542,16 @@ struct uart *uart_create(struct bus *bus, uint64_t base, struct irq_line irq, st
     u->in = in;
     u->out = out;
     u->own_out = own_out;
-    u->in_poll = can_poll(loop, in, EPOLLIN, in_ready, u);
-    u->out_poll = can_poll(loop, out, EPOLLOUT, out_ready, u);
+    int in_poll = can_poll(loop, in, EPOLLIN, in_ready, u, err);
+    int out_poll = in_poll < 0 ? -1 : can_poll(loop, out, EPOLLOUT, out_ready, u, err);
+    if (out_poll < 0) {
+        if (own_out >= 0)
+            close(own_out);
+        free(u);
+        return NULL;
+    }
+    u->in_poll = in_poll;
+    u->out_poll = out_poll;
     u->fifo = (struct queue){.data = u->fifo_data, .size = FIFO_DEPTH};
     u->input = (struct queue){.data = u->input_data, .size = INPUT_SIZE};
     u->output = (struct queue){.data = u->output_data, .size = OUTPUT_SIZE};
