@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,32 @@ int replace_file_at(int dirfd, const char *path, const void *data, size_t len, m
         return -1;
     }
     return 0;
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static void close_between(int from, int to)
+{
+    if (from > to || close_range((unsigned)from, (unsigned)to, 0) == 0)
+        return;
+    long most = sysconf(_SC_OPEN_MAX);
+    for (int fd = from; fd <= to && fd < most; fd++)
+        close(fd);
+}
+
+void close_but(int first, int *keep, size_t n)
+{
+    qsort(keep, n, sizeof *keep, compare_ints);
+    for (size_t i = 0; i < n; i++) {
+        if (keep[i] < first)
+            continue;
+        close_between(first, keep[i] - 1);
+        first = keep[i] + 1;
+    }
+    close_between(first, INT_MAX);
 }
 
 int write_all(int fd, const void *data, size_t len)

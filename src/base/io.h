@@ -35,11 +35,15 @@ int write_file_at(int dirfd, const char *path, const char *data, struct error **
 int replace_file_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
                     struct error **err);
 
+/* Closes every descriptor from `first` on but these (which it sorts; negative ones are none).
+ * Surely: what stays open by mistake, somebody waits for the end of. */
+void close_but(int first, int *keep, size_t n);
+
 /* Writes all of it; 0 or -1 with errno. */
 int write_all(int fd, const void *data, size_t len);
 
-/* Sends of a socket's backlog what it takes without waiting, and drops that from its front; raises no
- * SIGPIPE. 0, also when nothing can be sent now (no room, no memory: the caller watches for
+/* Sends of a socket's backlog what it takes without waiting, and drops that from its front; raises
+ * no SIGPIPE. 0, also when nothing can be sent now (no room, no memory: the caller watches for
  * EPOLLOUT while something is left); -1 with errno when the connection is broken. */
 int flush_socket(int sock, struct str *out);
 

@@ -81,7 +81,7 @@ int control_read_line(int fd, struct str *line, int timeout_ms, struct error **e
             left = now >= deadline ? 0 : (int)((deadline - now) / 1000000u) + 1;
         }
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        int r = poll(&p, 1, left);
+        int r = left < 0 ? 1 : poll(&p, 1, left); /* without a deadline the read waits itself */
         if (r < 0 && errno == EINTR)
             continue;
         if (r < 0)

@@ -158,8 +158,10 @@ struct guest *guest_create(struct store *s, const char *name, struct guest_spec 
     if (store_new_id(s, id, err) < 0)
         return NULL;
     struct guest *g = guest_alloc(s, id, err);
-    if (!g)
+    if (!g) {
+        unlinkat(s->guests_fd, id, AT_REMOVEDIR);
         return NULL;
+    }
     g->spec = *spec;
     *spec = (struct guest_spec){0};
     g->monitor = proc_identify(getpid());

@@ -1,11 +1,9 @@
 #include "guest/keeper.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -13,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 
 #define AT_A_TIME  256
 #define ROUND_MS   2
@@ -29,7 +28,7 @@ static bool reap(struct keeping *k)
 {
     int status;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0 || (pid < 0 && errno == EINTR))
         if (pid == k->first) {
             k->status = status;
             k->ended = true;
@@ -99,33 +98,6 @@ _Noreturn static void keep(pid_t first, int parent, int guest, int signals)
     end_alike(&k);
 }
 
-/* What stays open by mistake, somebody waits for the end of. */
-static void close_range_surely(int from, int to)
-{
-    if (from > to || close_range((unsigned)from, (unsigned)to, 0) == 0)
-        return;
-    long most = sysconf(_SC_OPEN_MAX);
-    for (int fd = from; fd <= to && fd < most; fd++)
-        close(fd);
-}
-
-/* Leaves only these open. */
-static void close_but(int a, int b, int c)
-{
-    int from = 0;
-    for (;;) {
-        int next = -1; /* the lowest that stays */
-        const int stay[] = {a, b, c};
-        for (int i = 0; i < 3; i++)
-            if (stay[i] >= from && (next < 0 || stay[i] < next))
-                next = stay[i];
-        close_range_surely(from, next < 0 ? INT_MAX : next - 1);
-        if (next < 0)
-            return;
-        from = next + 1;
-    }
-}
-
 int keeper_fork(const struct keeper *k)
 {
     sigset_t all, before;
@@ -144,7 +116,7 @@ int keeper_fork(const struct keeper *k)
     if (first < 0)
         return -1;
     if (first > 0) {
-        close_but(parent, guest, signals);
+        close_but(0, (int[]){parent, guest, signals}, 3);
         prctl(PR_SET_NAME, "wirt-keeper");
         keep(first, parent, guest, signals);
     }

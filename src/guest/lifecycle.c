@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "guest/control.h"
 #include "guest/keeper.h"
+#include "guest/limits.h"
 #include "guest/wall.h"
 
 /* How long a killed process may take to be gone. */
@@ -50,16 +51,23 @@ static int kill_and_wait(struct proc_id p, struct error **err)
     return r == 1 ? 0 : error_set(err, ETIMEDOUT, "process %d does not end", (int)p.pid);
 }
 
-/* Ends and takes away what a monitor left behind. */
+/* Ends and takes away what a monitor left behind. It may have been paused: what is frozen dies of
+ * nothing. */
 static int bury(struct guest *g, struct error **err)
 {
-    if (wall_of(&g->spec) == &wall_process)
-        keeper_wait(g->workload);
-    if (kill_and_wait(g->workload, err) < 0)
-        return -1;
+    const struct wall *wall = wall_of(&g->spec);
     struct workload w = {
         .id = g->workload, .pidfd = -1, .control = -1, .terminal = -1, .agent = -1};
-    return wall_of(&g->spec)->cleanup(g, &w, err);
+    if (wall == &wall_process) {
+        limits_let_die(g);
+        keeper_wait(g->workload);
+    }
+    /* The container layer kills, and knows of its frozen groups. */
+    if (wall == &wall_container && wall->cleanup(g, &w, err) < 0)
+        return -1;
+    if (kill_and_wait(g->workload, err) < 0)
+        return -1;
+    return wall == &wall_container ? 0 : wall->cleanup(g, &w, err);
 }
 
 /* The guest ends with its monitor, which has not answered. */
@@ -67,7 +75,9 @@ static int kill_with_monitor(struct guest *g, struct error **err)
 {
     if (kill_and_wait(g->monitor, err) < 0)
         return -1;
-    g->status = GUEST_DEAD;
+    guest_refresh(g); /* what it wrote down last: whom it kept, or the end */
+    if (g->status != GUEST_EXITED)
+        g->status = GUEST_DEAD;
     return guest_stop(g, 0, err);
 }
 
@@ -102,6 +112,8 @@ int guest_stop(struct guest *g, int64_t timeout, struct error **err)
     if (call(g, r, wait > INT32_MAX ? -1 : (int)wait, &why) == 0)
         return 0;
     guest_refresh(g);
+    if (g->status == GUEST_DEAD) /* the monitor ended, which says nothing of the guest */
+        return guest_stop(g, 0, err);
     if (!guest_active(g))
         return 0; /* it ended on its own meanwhile */
     /* A monitor that does not answer is killed with its guest. */
@@ -190,7 +202,7 @@ int guest_delete(struct guest *g, bool force, struct error **err)
             return -1;
         /* What it was is not known; a container's state is kept elsewhere, under its id. */
         struct workload none = {.pidfd = -1, .control = -1, .terminal = -1, .agent = -1};
-        if (wall_container.cleanup(g, &none, err) < 0)
+        if (wall_container.cleanup(g, &none, err) < 0 || wall_process.cleanup(g, &none, err) < 0)
             return -1;
     }
     return guest_remove(g, err);

@@ -51,9 +51,17 @@ static int open_group(const struct guest *g, struct cgroup *cg, struct error **e
     return 0;
 }
 
-bool limits_active(const struct guest *g)
+int limits_active(const struct guest *g)
 {
-    return faccessat(g->dirfd, MARKER, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    if (faccessat(g->dirfd, MARKER, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return 1;
+    return errno == ENOENT ? 0 : -1;
+}
+
+static int look(const struct guest *g, struct error **err)
+{
+    int r = limits_active(g);
+    return r < 0 ? error_set(err, errno, "look for %s/%s", g->dir, MARKER) : r;
 }
 
 static int make_group(struct guest *g, const struct guest_limits *l, struct error **err)
@@ -89,13 +97,23 @@ int limits_create(struct guest *g, struct error **err)
 int limits_enter(const struct guest *g, struct error **err)
 {
     struct cgroup cg;
-    if (!limits_active(g))
-        return 0;
+    int active = look(g, err);
+    if (active <= 0)
+        return active;
     if (open_group(g, &cg, err) < 0)
         return -1;
     int r = cgroup_attach(&cg, getpid(), err);
     cgroup_close(&cg);
     return r;
+}
+
+void limits_let_die(const struct guest *g)
+{
+    struct cgroup cg;
+    if (limits_active(g) == 0 || open_group(g, &cg, NULL) < 0)
+        return;
+    cgroup_let_die(&cg);
+    cgroup_close(&cg);
 }
 
 int limits_freeze(struct guest *g, bool frozen, struct error **err)
@@ -116,6 +134,8 @@ static int attach_tree(struct cgroup *cg, pid_t pid, int depth, struct error **e
     if (cgroup_attach(cg, pid, &why) < 0 && error_code(why) != ESRCH)
         return error_set(err, 0, "%s", error_text(why));
     int n = depth < 64 ? proc_children(pid, children, 256) : 0;
+    if (n < 0)
+        return error_set(err, errno, "look for the children of process %d", (int)pid);
     for (int i = 0; i < n; i++)
         if (attach_tree(cg, children[i], depth + 1, err) < 0)
             return -1;
@@ -125,7 +145,10 @@ static int attach_tree(struct cgroup *cg, pid_t pid, int depth, struct error **e
 int limits_update(struct guest *g, pid_t pid, const struct guest_limits *l, struct error **err)
 {
     struct cgroup cg;
-    bool fresh = !limits_active(g);
+    int active = look(g, err);
+    if (active < 0)
+        return -1;
+    bool fresh = !active;
     if (fresh && make_group(g, l, err) < 0)
         return -1;
     if (open_group(g, &cg, err) < 0)
@@ -162,8 +185,9 @@ int limits_stats(struct guest *g, pid_t pid, struct wall_stats *out, struct erro
     out->cpu_us = u.cpu_us;
     out->memory = u.rss;
     out->pids = u.processes;
-    if (!limits_active(g))
-        return 0;
+    int active = look(g, err);
+    if (active <= 0)
+        return active;
     struct cgroup cg;
     if (open_group(g, &cg, err) < 0)
         return -1;
@@ -176,8 +200,9 @@ int limits_stats(struct guest *g, pid_t pid, struct wall_stats *out, struct erro
 int limits_remove(struct guest *g, struct error **err)
 {
     struct cgroup cg;
-    if (!limits_active(g))
-        return 0;
+    int active = look(g, err);
+    if (active <= 0)
+        return active;
     if (open_group(g, &cg, err) < 0)
         return -1;
     cg.made = 1; /* the last folder of its path, by make_group */

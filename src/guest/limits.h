@@ -11,7 +11,12 @@ int limits_create(struct guest *g, struct error **err);
 /* The calling process goes into the group, when there is one. */
 int limits_enter(const struct guest *g, struct error **err);
 
-bool limits_active(const struct guest *g);
+/* Whether there is a group: 1 or 0; -1 with errno when that cannot be told, which must not be taken
+ * for none: it would have no limit, and be left behind. */
+int limits_active(const struct guest *g);
+
+/* Of a group that is frozen nobody dies of SIGKILL on cgroup v1: thaws it. */
+void limits_let_die(const struct guest *g);
 
 /* Stops or continues all in the group (the freezer). */
 int limits_freeze(struct guest *g, bool frozen, struct error **err);

@@ -10,15 +10,21 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "guest/monitor_internal.h"
 
 /* Where the last output may take to reach who is attached once the guest is gone. */
 #define FLUSH_NS 5000000000u
+
+/* How long processes that a guest left behind may take to die, and the pause between two looks. */
+#define ORPHANS_MS     10000
+#define ORPHANS_NAP_MS 1
 
 /* ---- the end ---- */
 
@@ -27,7 +33,9 @@
 static void kill_orphans(struct monitor *m)
 {
     pid_t children[64];
-    for (int round = 0; round < 1000; round++) {
+    if (m->n_before < 0)
+        return;
+    for (int ms = 0; ms < ORPHANS_MS; ms += ORPHANS_NAP_MS) {
         int n = proc_children(getpid(), children, 64), killed = 0;
         for (int i = 0; i < n; i++) {
             bool before = false;
@@ -36,12 +44,14 @@ static void kill_orphans(struct monitor *m)
             if (before)
                 continue;
             kill(children[i], SIGKILL);
-            waitpid(children[i], NULL, 0);
+            waitpid(children[i], NULL, WNOHANG);
             killed++;
         }
-        if (!killed)
+        if (n >= 0 && !killed)
             return;
+        nanosleep(&(struct timespec){.tv_nsec = ORPHANS_NAP_MS * 1000000}, NULL);
     }
+    log_warn("guest %.12s: processes that it left behind do not end", m->g->id);
 }
 
 static int exit_status_of(const siginfo_t *si)
@@ -71,9 +81,15 @@ static void finish_state(struct monitor *m)
     /* A status of 0 would say that all is well. */
     if (!gone && g->exit_status == 0)
         g->exit_status = 125;
-    if (!g->spec.auto_remove || !gone) {
-        monitor_save(m);
-    }
+    if ((!g->spec.auto_remove || !gone) && !monitor_save(m) && g->exit_status == 0)
+        g->exit_status = 125;
+}
+
+/* The guest cannot go on: it ends with all that it started. Not from a callback. */
+static void end_workload(struct monitor *m)
+{
+    monitor_kill(m);
+    kill_orphans(m); /* it is one of our children, too */
 }
 
 static void flush_deadline(void *arg)
@@ -97,6 +113,8 @@ static void workload_ended(void *arg, int fd, uint32_t events)
     struct monitor *m = arg;
     siginfo_t si = {0};
     if (waitid(P_PIDFD, (id_t)m->w.pidfd, &si, WEXITED | WNOHANG) < 0) {
+        if (errno == EINTR)
+            return; /* the loop comes back */
         /* Not our child: it is gone, and with it its status. */
         log_warn("guest %.12s: wait: %s", m->g->id, strerror(errno));
         m->g->exit_status = 255;
@@ -225,11 +243,8 @@ static int start_workload(struct monitor *m, bool attached, struct error **err)
     m->g->workload = m->w.id;
     m->g->started_ns = realtime_ns();
     m->g->status = GUEST_RUNNING;
-    if (guest_save(m->g, err) < 0 || watch_all(m, attached, &ends, err) < 0) {
-        proc_signal(m->w.pidfd, SIGKILL);
-        waitid(P_PIDFD, (id_t)m->w.pidfd, &(siginfo_t){0}, WEXITED);
+    if (guest_save(m->g, err) < 0 || watch_all(m, attached, &ends, err) < 0)
         return -1;
-    }
     loop_idle(m->loop, round_ended, m);
     return 0;
 }
@@ -249,7 +264,7 @@ static int failure_status(const struct error *err)
 static void monitor_init(struct monitor *m, struct guest *g)
 {
     *m = (struct monitor){.g = g, .wall = wall_of(&g->spec)};
-    m->listener = m->signals = -1;
+    m->listener = m->signals = m->n_before = -1;
     m->w.pidfd = m->w.control = m->w.terminal = m->w.agent = -1;
     m->log.fd = -1;
     m->at_line_start = true;
@@ -271,8 +286,59 @@ static void monitor_destroy(struct monitor *m)
     free(m->w.wall_data);
 }
 
-/* From here to the guest's end. first: NULL, or a client that gets the answer to its `attach`; it
- * is taken over, and -1 then, when the guest runs. */
+/* The monitor keeps nothing of its caller: no terminal, no folder, no stream that somebody waits
+ * for the end of. */
+static int leave_caller(struct guest *g, int conn, struct error **err)
+{
+    int keep[] = {conn, g->dirfd, g->store->fd, g->store->guests_fd, g->store->names_fd};
+    close_but(3, keep, sizeof keep / sizeof *keep);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0)
+        return error_set(err, errno, "/dev/null");
+    for (int i = 0; i < 3; i++)
+        if (dup2(null, i) < 0)
+            return error_set(err, errno, "leave standard stream %d", i);
+    if (null > 2)
+        close(null);
+    if (chdir("/") < 0)
+        return error_set(err, errno, "chdir /");
+    int fd = openat(g->dirfd, "monitor.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_set(err, errno, "create %s/monitor.log", g->dir);
+    log_to_fd(fd, 0);
+    return 0;
+}
+
+/* What a guest leaves behind comes to this process, where it would else go to somebody who lets it
+ * live; and state.json says who keeps the guest. */
+static int become_keeper(struct monitor *m, struct error **err)
+{
+    struct guest *g = m->g;
+    g->monitor = proc_identify(getpid());
+    if (!g->monitor.start)
+        return error_set(err, EIO, "look at process %d", (int)g->monitor.pid);
+    m->n_before = proc_children(getpid(), m->before, MAX_BEFORE);
+    if (m->n_before < 0)
+        return error_set(err, errno, "look for children of this process");
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        return error_set(err, errno, "prctl PR_SET_CHILD_SUBREAPER");
+    return guest_save(g, err);
+}
+
+/* The guest does not run, or is not to: what there is of it ends, and the reason is written down.
+ */
+static void give_up(struct monitor *m, int status, const struct error *why)
+{
+    end_workload(m);
+    m->ended = true;
+    m->g->exit_status = status;
+    free(m->g->reason);
+    m->g->reason = xstrdup(error_text(why));
+    finish_state(m);
+}
+
+/* From here to the guest's end. first: NULL when attached, else a client that gets the answer to
+ * its `attach`; it is taken over, and -1 then, when the guest runs. */
 static int monitor_main(struct guest *g, bool attached, int *first, bool first_frames, int *status,
                         struct error **err)
 {
@@ -281,29 +347,19 @@ static int monitor_main(struct guest *g, bool attached, int *first, bool first_f
     monitor_init(&m, g);
     sigprocmask(SIG_SETMASK, NULL, &before);
     int r = -1;
-    g->monitor = proc_identify(getpid());
-    m.n_before = proc_children(getpid(), m.before, MAX_BEFORE);
-    /* What a guest leaves behind would go to somebody else, and live on. */
-    bool ready = prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
-    if (!ready)
-        error_set(err, errno, "prctl PR_SET_CHILD_SUBREAPER");
-    if (ready && !(ready = g->monitor.start != 0))
-        error_set(err, EIO, "look at process %d", (int)g->monitor.pid);
-    /* From here on state.json says who keeps the guest. */
-    if (ready)
-        ready = guest_save(g, err) == 0;
+    bool ready = (attached || leave_caller(g, *first, err) == 0) && become_keeper(&m, err) == 0;
     guest_unlock(g);
     if (!ready || !(m.loop = loop_new(err)) || watch_signals(&m, &before, err) < 0 ||
         monitor_clients_listen(&m, err) < 0 || start_workload(&m, attached, err) < 0) {
-        *status = failure_status(*err);
-        g->exit_status = *status;
-        g->reason = xstrdup(error_text(*err));
-        finish_state(&m);
+        *status = ready ? failure_status(*err) : 125;
+        give_up(&m, *status, *err);
         goto out;
     }
     if (first)
         monitor_client_first(&m, STEAL_FD(*first), first_frames);
     r = loop_run(m.loop, err);
+    if (r < 0 && !m.ended)
+        give_up(&m, 125, *err);
     *status = r < 0 ? 125 : g->exit_status;
 out:
     monitor_destroy(&m);
@@ -316,47 +372,8 @@ int monitor_run_attached(struct guest *g, int *status, struct error **err)
     return monitor_main(g, true, NULL, false, status, err);
 }
 
-static int compare_ints(const void *a, const void *b)
-{
-    return *(const int *)a - *(const int *)b;
-}
-
-/* Closes every descriptor but the first three and these. */
-static void close_others(int *keep, size_t n)
-{
-    unsigned from = 3;
-    qsort(keep, n, sizeof *keep, compare_ints);
-    for (size_t i = 0; i < n; i++) {
-        if (keep[i] < 3)
-            continue;
-        if ((unsigned)keep[i] > from)
-            close_range(from, (unsigned)keep[i] - 1, 0);
-        from = (unsigned)keep[i] + 1;
-    }
-    close_range(from, ~0u, 0);
-}
-
-/* The monitor keeps nothing of its caller: no terminal, no folder, no stream that somebody waits
- * for the end of. */
-static void leave_caller(struct guest *g, int conn)
-{
-    int keep[] = {conn, g->dirfd, g->store->fd, g->store->guests_fd, g->store->names_fd};
-    close_others(keep, sizeof keep / sizeof *keep);
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int i = 0; i < 3 && null >= 0; i++)
-        dup2(null, i);
-    if (null > 2)
-        close(null);
-    if (chdir("/") < 0)
-        log_warn("chdir /: %s", strerror(errno));
-    int fd = openat(g->dirfd, "monitor.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        log_to_fd(fd, 0);
-}
-
 static void background(struct guest *g, int conn, bool frames)
 {
-    leave_caller(g, conn);
     ERROR_CLEANUP err = NULL;
     int status = 125;
     /* Once the guest runs the connection is a client's, and the only one: its end is heard. */
@@ -394,7 +411,8 @@ int monitor_start(struct guest *g, int *attached, int *status, struct error **er
     }
     close(far_end);
     far_end = -1;
-    waitpid(pid, NULL, 0);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
     STR_CLEANUP line = {0};
     if (control_read_line(near_end, &line, -1, err) < 0)
         return error_prefix(err, "the guest's monitor ended before the guest ran");

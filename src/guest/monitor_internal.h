@@ -61,13 +61,14 @@ struct monitor {
     struct peer *peers;
     struct balance balance;   /* a machine's */
     pid_t before[MAX_BEFORE]; /* children this process had before the guest */
-    int n_before;
+    int n_before;             /* -1: not known, and there is no guest yet */
 };
 
 /* ---- monitor_life.c ---- */
 
 void monitor_set_status(struct monitor *m, enum guest_status s);
-void monitor_save(struct monitor *m);
+/* false: it could not be saved, which was logged. */
+bool monitor_save(struct monitor *m);
 void monitor_kill(struct monitor *m);
 int monitor_stop(struct monitor *m, uint64_t timeout_ns, struct error **err);
 /* After the workload's end. */

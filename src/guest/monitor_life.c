@@ -4,11 +4,13 @@
 #include "base/log.h"
 #include "guest/monitor_internal.h"
 
-void monitor_save(struct monitor *m)
+bool monitor_save(struct monitor *m)
 {
     ERROR_CLEANUP err = NULL;
-    if (guest_save(m->g, &err) < 0)
-        log_warn("guest %.12s: %s", m->g->id, error_text(err));
+    if (guest_save(m->g, &err) == 0)
+        return true;
+    log_warn("guest %.12s: %s", m->g->id, error_text(err));
+    return false;
 }
 
 void monitor_set_status(struct monitor *m, enum guest_status s)

@@ -92,19 +92,29 @@ int proc_signal(int pidfd, int sig)
     return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
+/* Whether it is an error of looking, and not that the process has ended meanwhile. */
+static bool hidden(int code)
+{
+    return code != ENOENT && code != ESRCH;
+}
+
 int proc_children(pid_t pid, pid_t *out, int max)
 {
     AUTO_FREE char *dir = xasprintf("/proc/%d/task", (int)pid);
     AUTO_CLOSEDIR DIR *d = opendir(dir);
     int n = 0;
-    struct dirent *e;
-    while (d && (e = readdir(d))) {
+    if (!d)
+        return hidden(errno) ? -1 : 0;
+    for (struct dirent *e; errno = 0, (e = readdir(d));) {
         if (e->d_name[0] == '.')
             continue;
         AUTO_FREE char *path = xasprintf("%s/%s/children", dir, e->d_name);
         AUTO_FREE char *text = NULL;
-        if (read_file_at(AT_FDCWD, path, 1 << 20, &text, NULL, NULL) < 0)
+        if (read_file_at(AT_FDCWD, path, 1 << 20, &text, NULL, NULL) < 0) {
+            if (hidden(errno))
+                return -1;
             continue;
+        }
         char *p = text;
         int child, used;
         while (n < max && sscanf(p, "%d%n", &child, &used) == 1) {
@@ -112,7 +122,7 @@ int proc_children(pid_t pid, pid_t *out, int max)
             p += used;
         }
     }
-    return n;
+    return errno && hidden(errno) ? -1 : n;
 }
 
 static void add_usage(pid_t pid, int depth, struct proc_usage *u)
@@ -137,16 +147,21 @@ struct proc_usage proc_tree_usage(pid_t pid)
     return u;
 }
 
-static void signal_tree(pid_t pid, int sig, int depth)
+static int signal_tree(pid_t pid, int sig, int depth)
 {
     pid_t children[256];
     int n = depth < MAX_TREE_DEPTH ? proc_children(pid, children, 256) : 0;
-    kill(pid, sig);
+    int code = n < 0 ? errno : 0;
+    if (kill(pid, sig) < 0 && errno != ESRCH)
+        code = errno;
     for (int i = 0; i < n; i++)
-        signal_tree(children[i], sig, depth + 1);
+        if (signal_tree(children[i], sig, depth + 1) < 0)
+            code = errno;
+    errno = code;
+    return code ? -1 : 0;
 }
 
-void proc_tree_signal(pid_t pid, int sig)
+int proc_tree_signal(pid_t pid, int sig)
 {
-    signal_tree(pid, sig, 0);
+    return signal_tree(pid, sig, 0);
 }

@@ -28,7 +28,8 @@ int proc_open_zombie(pid_t child);
 /* Sends a signal through a pidfd: 0, or -1 with errno. */
 int proc_signal(int pidfd, int sig);
 
-/* The direct children of a process: at most max into out; the number. */
+/* The direct children of a process: at most max into out; the number (0 also when it is gone), or
+ * -1 with errno when they cannot be told. */
 int proc_children(pid_t pid, pid_t *out, int max);
 
 /* CPU time in microseconds, resident memory in bytes and number of processes of a process and all
@@ -39,7 +40,8 @@ struct proc_usage {
 };
 struct proc_usage proc_tree_usage(pid_t pid);
 
-/* Sends sig to a process and all below it. */
-void proc_tree_signal(pid_t pid, int sig);
+/* Sends sig to a process and all below it. 0, or -1 with errno: some were not found, or refused it.
+ */
+int proc_tree_signal(pid_t pid, int sig);
 
 #endif

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -142,21 +143,17 @@ int spawn_start(const struct spawn *s, struct proc_id *id, int *pidfd, int *mast
     if (pid < 0)
         return error_set(err, errno, "fork");
     AUTO_CLOSE int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (fd < 0) {
-        error_set(err, errno, "pidfd_open");
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-        return -1;
+    int r = fd < 0 ? error_set(err, errno, "pidfd_open") : read_report(report, err);
+    if (r == 0) {
+        *id = proc_identify(pid);
+        if (!id->start)
+            r = error_set(err, errno, "look at process %d", (int)pid);
     }
-    if (read_report(report, err) < 0) {
-        waitpid(pid, NULL, 0);
-        return -1;
-    }
-    *id = proc_identify(pid);
-    if (!id->start) {
-        error_set(err, errno, "look at process %d", (int)pid);
+    if (r < 0) {
+        /* Whatever it is about: it may not even have failed, if it is the report that did. */
         kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
         return -1;
     }
     *pidfd = STEAL_FD(fd);
@@ -213,8 +210,11 @@ static void foreground_loop(struct foreground *f)
             {.fd = f->master, .events = POLLIN},
             {.fd = f->master >= 0 && !f->input_ended ? STDIN_FILENO : -1, .events = POLLIN},
         };
-        if (poll(p, 4, -1) < 0 && errno != EINTR)
-            return;
+        if (poll(p, 4, -1) < 0) {
+            if (errno != EINTR) /* for want of memory; the command waits for its terminal */
+                nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+            continue;
+        }
         if (p[1].revents)
             foreground_signals(f);
         if (p[3].revents)

@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -16,6 +17,9 @@
 #include "guest/json.h"
 
 #define NAME_MAX_LEN 64
+
+/* How long the names are waited for. */
+#define LOCK_MS 10000
 
 static char *default_path(struct error **err)
 {
@@ -116,23 +120,28 @@ static int lock_names(struct store *s, struct error **err)
     int fd = openat(s->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return error_set(err, errno, "open %s/lock", s->path);
-    while (flock(fd, LOCK_EX) < 0) {
-        if (errno != EINTR) {
-            int e = errno;
+    /* One that was stopped with the lock in hand holds up nobody for ever. */
+    for (int ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; ms++) {
+        int e = errno;
+        if ((e != EWOULDBLOCK && e != EINTR) || ms >= LOCK_MS) {
             close(fd);
             return error_set(err, e, "lock %s/lock", s->path);
         }
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     return fd;
 }
 
-/* What a name's link says: 0, or -1 when there is none or it is damaged. */
+/* What a name's link says: 0; -1 with errno, ENOENT when there is none or it is damaged. Anything
+ * else says nothing of whose it is. */
 static int read_name(struct store *s, const char *name, char id[GUEST_ID_LEN + 1])
 {
     char buf[GUEST_ID_LEN + 2];
     ssize_t n = readlinkat(s->names_fd, name, buf, sizeof buf);
-    if (n < 0)
+    if (n < 0) {
+        errno = errno == EINVAL ? ENOENT : errno; /* no link */
         return -1;
+    }
     errno = ENOENT; /* it is nobody's name */
     if (n != GUEST_ID_LEN)
         return -1;
@@ -177,8 +186,12 @@ int store_take_name(struct store *s, const char *name, const char *id, char **ta
         if (errno != EEXIST)
             return error_set(err, errno, "create %s/names/%s", s->path, n);
         char owner[GUEST_ID_LEN + 1];
-        if (read_name(s, n, owner) < 0 ||
-            (faccessat(s->guests_fd, owner, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)) {
+        int r = read_name(s, n, owner);
+        if (r == 0)
+            r = faccessat(s->guests_fd, owner, F_OK, AT_SYMLINK_NOFOLLOW);
+        if (r < 0 && errno != ENOENT)
+            return error_set(err, errno, "look whose name %s/names/%s is", s->path, n);
+        if (r < 0) {
             if (unlinkat(s->names_fd, n, 0) < 0)
                 return error_set(err, errno, "remove the unused name %s/names/%s", s->path, n);
         } else if (name) {
@@ -216,20 +229,23 @@ int store_drop_name(struct store *s, const char *name, const char *id, struct er
     if (!d)
         return error_set(err, errno, "list %s/names", s->path);
     fd = -1;
-    for (struct dirent *e; (e = readdir(d));)
-        if (e->d_name[0] != '.')
-            drop_name(s, e->d_name, id,
-                      NULL); /* one that cannot be read leads nowhere, and is free */
-    return 0;
+    for (struct dirent *e; errno = 0, (e = readdir(d));)
+        if (e->d_name[0] != '.' && drop_name(s, e->d_name, id, err) < 0)
+            return -1;
+    return errno ? error_set(err, errno, "list %s/names", s->path) : 0;
 }
 
 int store_resolve(struct store *s, const char *ref, char id[GUEST_ID_LEN + 1], struct error **err)
 {
     char owner[GUEST_ID_LEN + 1];
-    if (valid_name(ref) && read_name(s, ref, owner) == 0 &&
-        faccessat(s->guests_fd, owner, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-        memcpy(id, owner, GUEST_ID_LEN + 1);
-        return 0;
+    if (valid_name(ref)) {
+        int r = read_name(s, ref, owner);
+        if (r == 0 && (r = faccessat(s->guests_fd, owner, F_OK, AT_SYMLINK_NOFOLLOW)) == 0) {
+            memcpy(id, owner, GUEST_ID_LEN + 1);
+            return 0;
+        }
+        if (errno != ENOENT)
+            return error_set(err, errno, "look for the name %s", ref);
     }
     size_t len = strlen(ref);
     char **ids = store_list(s, err);
@@ -265,10 +281,14 @@ char **store_list(struct store *s, struct error **err)
     }
     fd = -1;
     char **v = xcalloc(1, sizeof *v);
-    struct dirent *e;
-    while ((e = readdir(d)))
+    for (struct dirent *e; errno = 0, (e = readdir(d));)
         if (valid_id(e->d_name))
             v = strv_add(v, xstrdup(e->d_name));
+    if (errno) {
+        error_set(err, errno, "list %s/guests", s->path);
+        strv_free(v);
+        return NULL;
+    }
     qsort(v, strv_len(v), sizeof *v, compare_strings);
     return v;
 }

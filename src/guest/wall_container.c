@@ -212,7 +212,8 @@ static int pause_container(struct guest *g, struct workload *w, const struct wal
         return 0;
     if (geteuid() == 0)
         return error_set(err, 0, "%s", error_text(why));
-    proc_tree_signal(w->id.pid, SIGSTOP);
+    if (proc_tree_signal(w->id.pid, SIGSTOP) < 0)
+        return error_set(err, errno, "stop the container's processes");
     return 0;
 }
 
@@ -221,8 +222,8 @@ static int resume_container(struct guest *g, struct workload *w, const struct wa
 {
     AUTO_FREE char *root = oci_root(g);
     ERROR_CLEANUP why = NULL;
-    if (geteuid() != 0)
-        proc_tree_signal(w->id.pid, SIGCONT);
+    if (geteuid() != 0 && proc_tree_signal(w->id.pid, SIGCONT) < 0)
+        return error_set(err, errno, "let the container's processes go on");
     if (container_resume(root, g->id, &why) == 0 || geteuid() != 0)
         return 0;
     return error_set(err, 0, "%s", error_text(why));

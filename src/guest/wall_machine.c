@@ -1,6 +1,7 @@
 /* The machine wall: a riscv64 computer, run by wirt-machine in a process of its own. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -28,6 +29,8 @@
 
 /* How long a machine may take to be there: its kernel is read from wherever it lies. */
 #define START_MS 60000
+/* And how long to be gone when it is not. */
+#define QUIT_MS 5000
 
 static int check_files(const struct guest_spec *s, struct error **err)
 {
@@ -219,6 +222,9 @@ static int wait_started(struct workload *w, int control, struct error **err)
     if (json_get_bool(answer, "ok", false))
         return 0;
     proc_signal(w->pidfd, SIGQUIT); /* at once, and with all that it holds (machine/launch.h) */
+    struct pollfd p = {.fd = w->pidfd, .events = POLLIN};
+    if (poll(&p, 1, QUIT_MS) != 1)
+        proc_signal(w->pidfd, SIGKILL);
     int status = spawn_wait(w->pidfd, NULL);
     if (answer)
         return error_set(err, 0, "%s", json_get_str(answer, "error", "no reason given"));

@@ -162,12 +162,14 @@ static int ask_to_stop(struct guest *g, struct workload *w, const struct wall_la
 /* All processes of the guest: those below the keeper. */
 #define AT_A_TIME 256
 
-static void signal_all(const struct workload *w, int sig)
+static int signal_all(const struct workload *w, int sig, struct error **err)
 {
     pid_t children[AT_A_TIME];
-    int n = proc_children(w->id.pid, children, AT_A_TIME);
+    int n = proc_children(w->id.pid, children, AT_A_TIME), r = n < 0 ? -1 : 0;
     for (int i = 0; i < n; i++)
-        proc_tree_signal(children[i], sig);
+        if (proc_tree_signal(children[i], sig) < 0)
+            r = -1;
+    return r < 0 ? error_set(err, errno, "signal %d to all processes", sig) : 0;
 }
 
 static int pause_tree(struct guest *g, struct workload *w, const struct wall_later *later,
@@ -175,8 +177,7 @@ static int pause_tree(struct guest *g, struct workload *w, const struct wall_lat
 {
     if (limits_active(g))
         return limits_freeze(g, true, err);
-    signal_all(w, SIGSTOP);
-    return 0;
+    return signal_all(w, SIGSTOP, err);
 }
 
 static int resume_tree(struct guest *g, struct workload *w, const struct wall_later *later,
@@ -184,8 +185,7 @@ static int resume_tree(struct guest *g, struct workload *w, const struct wall_la
 {
     if (limits_active(g))
         return limits_freeze(g, false, err);
-    signal_all(w, SIGCONT);
-    return 0;
+    return signal_all(w, SIGCONT, err);
 }
 
 static int update(struct guest *g, struct workload *w, const struct guest_limits *l,
@@ -201,6 +201,8 @@ static int stats(struct guest *g, struct workload *w, struct wall_stats *out,
         return limits_stats(g, w->id.pid, out, err);
     pid_t children[AT_A_TIME];
     int n = proc_children(w->id.pid, children, AT_A_TIME);
+    if (n < 0)
+        return error_set(err, errno, "look for the guest's processes");
     for (int i = 0; i < n; i++) {
         struct proc_usage u = proc_tree_usage(children[i]);
         out->cpu_us += u.cpu_us;
