@@ -398,6 +398,8 @@ static int collect(int dirfd, pid_t **pids, size_t *len, int depth)
             *pids = xrealloc(*pids, (*len + 1) * sizeof **pids);
             (*pids)[(*len)++] = (pid_t)strtol(l, NULL, 10);
         }
+    } else if (errno != EOPNOTSUPP && errno != ENOENT && errno != ENODEV) {
+        return -1; /* the last two: it is gone */
     }
     if (depth > 64)
         return 0;
@@ -405,15 +407,14 @@ static int collect(int dirfd, pid_t **pids, size_t *len, int depth)
     AUTO_CLOSEDIR DIR *dir = copy < 0 ? NULL : fdopendir(copy);
     if (!dir)
         return errno == ENOENT ? 0 : -1;
-    struct dirent *d;
-    while ((d = readdir(dir))) {
+    for (struct dirent *d; errno = 0, (d = readdir(dir));) {
         if (d->d_type != DT_DIR || d->d_name[0] == '.')
             continue;
         AUTO_CLOSE int sub = openat(copy, d->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (sub >= 0 && collect(sub, pids, len, depth + 1) < 0)
+        if (sub < 0 ? errno != ENOENT : collect(sub, pids, len, depth + 1) < 0)
             return -1;
     }
-    return 0;
+    return errno && errno != ENOENT && errno != ENODEV ? -1 : 0;
 }
 
 /* The hierarchy that answers which processes there are. */

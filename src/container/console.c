@@ -184,7 +184,10 @@ static int take_signals(int fd, int master, pid_t pid, int *status, struct error
     if (read(fd, &s, sizeof s) != sizeof s)
         return errno == EAGAIN || errno == EINTR ? 0 : error_set(err, errno, "signalfd");
     if (s.ssi_signo == SIGCHLD) {
-        pid_t r = waitpid(pid, status, WNOHANG);
+        pid_t r;
+        do
+            r = waitpid(pid, status, WNOHANG);
+        while (r < 0 && errno == EINTR);
         return r == pid ? 1 : r < 0 ? error_set(err, errno, "waitpid") : 0;
     }
     if (s.ssi_signo == SIGWINCH && master >= 0)

@@ -71,7 +71,7 @@ static int copy_tree(int source, int target, int depth, struct error **err)
         return error_set(err, errno, "tmpcopyup: read folder");
     int from = STEAL_FD(fd);
     struct dirent *d;
-    while ((d = readdir(dir))) {
+    while (errno = 0, (d = readdir(dir))) {
         struct stat st;
         if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
             continue;
@@ -87,7 +87,7 @@ static int copy_tree(int source, int target, int depth, struct error **err)
         if (r < 0)
             return -1;
     }
-    return 0;
+    return errno ? error_set(err, errno, "tmpcopyup: read folder") : 0;
 }
 
 int copy_up(int source, int target, struct error **err)

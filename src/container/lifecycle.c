@@ -88,14 +88,23 @@ static int run_hooks(struct json_object *doc, enum hook_kind kind, const char *s
     return r;
 }
 
-/* config.json as create kept it, if it has hooks of this kind; else NULL. */
-static struct json_object *config_with_hooks(struct state *s, enum hook_kind kind)
+/* config.json as create kept it, if it has hooks of this kind; else *doc is NULL. -1 when it cannot
+ * be told; a container without the file was never made to the end, and has none to run. */
+static int config_with_hooks(struct state *s, enum hook_kind kind, struct json_object **doc,
+                             struct error **err)
 {
     AUTO_FREE char *text = NULL;
-    if (read_file_at(s->dirfd, "config.json", 32 << 20, &text, NULL, NULL) < 0 ||
-        !strstr(text, hook_name(kind)))
-        return NULL;
-    return json_tokener_parse(text);
+    *doc = NULL;
+    if (read_file_at(s->dirfd, "config.json", 32 << 20, &text, NULL, err) < 0) {
+        if (errno != ENOENT)
+            return -1;
+        error_free(err);
+        return 0;
+    }
+    if (!strstr(text, hook_name(kind)))
+        return 0;
+    *doc = json_tokener_parse(text);
+    return *doc ? 0 : error_set(err, EINVAL, "the container's config.json is not JSON");
 }
 
 /* ---- start ---- */
@@ -132,9 +141,11 @@ int container_start(const char *root, const char *id, struct error **err)
     if (r < 0) {
         hook = str_starts(error_text(e), "hooks.");
     } else {
-        struct json_object *doc = config_with_hooks(s, HOOK_POSTSTART);
+        struct json_object *doc;
         AUTO_FREE char *text = state_text(s, "running", s->pid);
-        r = doc ? run_hooks(doc, HOOK_POSTSTART, text, &e) : 0;
+        r = config_with_hooks(s, HOOK_POSTSTART, &doc, &e);
+        if (doc)
+            r = run_hooks(doc, HOOK_POSTSTART, text, &e);
         json_object_put(doc);
         hook = r < 0;
     }
@@ -238,8 +249,11 @@ static int kill_and_wait(struct state *s, pid_t pid, uint64_t start, struct erro
 
 static int destroy(const char *dir, struct state *s, struct error **err)
 {
-    struct json_object *doc = config_with_hooks(s, HOOK_POSTSTOP);
+    struct json_object *doc;
+    ERROR_CLEANUP why = NULL;
     int r = 0;
+    if (config_with_hooks(s, HOOK_POSTSTOP, &doc, &why) < 0)
+        log_warn("container %s: hooks.poststop are not run: %s", s->id, error_text(why));
     if (s->cgroup) {
         AUTO_CGROUP g = {0};
         r = cgroup_open(&g, s->cgroup, err);
@@ -258,6 +272,14 @@ static int destroy(const char *dir, struct state *s, struct error **err)
     return r;
 }
 
+/* Whether it is for a want of the moment that a state could not be read: what is in it is not to be
+ * done without then. */
+static bool passing(const struct error *why)
+{
+    int code = error_code(why);
+    return code == EMFILE || code == ENFILE || code == ENOMEM || code == EINTR;
+}
+
 /* A container that is there, but whose state.json is not, or cannot be read. */
 static struct state *damaged(const char *dir, const char *id, const struct error *why)
 {
@@ -273,7 +295,7 @@ int container_delete(const char *root, const char *id, bool force, struct error 
         return -1;
     struct error *e = NULL;
     AUTO_STATE *s = state_load(dir, id, &e);
-    if (!s && !force) {
+    if (!s && (!force || passing(e))) {
         if (err)
             *err = e;
         else
@@ -396,8 +418,7 @@ struct json_object *container_list(const char *root, struct error **err)
         json_object_put(list);
         return NULL;
     }
-    struct dirent *e;
-    while (d && (e = readdir(d))) {
+    for (struct dirent *e; d && (errno = 0, (e = readdir(d)));) {
         if (state_check_id(e->d_name, NULL) < 0)
             continue;
         ERROR_CLEANUP why = NULL;
@@ -406,6 +427,11 @@ struct json_object *container_list(const char *root, struct error **err)
             json_object_array_add(list, describe(s));
         else if (error_code(why) != ENOENT) /* being made, or unmade */
             log_warn("%s", error_text(why));
+    }
+    if (d && errno) {
+        error_set(err, errno, "read folder %s", dir);
+        json_object_put(list);
+        return NULL;
     }
     return list;
 }

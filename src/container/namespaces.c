@@ -201,8 +201,7 @@ int namespaces_procs(pid_t pid, pid_t **pids, size_t *len, struct error **err)
     bool shared = same_file(&ns, &own);
     *pids = NULL;
     *len = 0;
-    struct dirent *e;
-    while ((e = readdir(d))) {
+    for (struct dirent *e; errno = 0, (e = readdir(d));) {
         char *end;
         long n = strtol(e->d_name, &end, 10);
         if (*end || n <= 0 || (n != pid && (shared || !in_pid_namespace(e->d_name, &ns))))
@@ -210,7 +209,7 @@ int namespaces_procs(pid_t pid, pid_t **pids, size_t *len, struct error **err)
         *pids = xrealloc(*pids, (*len + 1) * sizeof **pids);
         (*pids)[(*len)++] = (pid_t)n;
     }
-    return 0;
+    return errno ? error_set(err, errno, "look for the processes beside %d", (int)pid) : 0;
 }
 
 /* ---- inside ---- */

@@ -8,15 +8,15 @@
 
 #include "base/cleanup.h"
 
-/* Which mount the folder is in; 0: cannot be told. */
+/* Which mount the folder is in; 0: cannot be told, with errno. */
 static uint64_t mount_of(const char *folder)
 {
     struct statx s;
     AUTO_CLOSE int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &s) < 0 ||
-        !(s.stx_mask & STATX_MNT_ID))
+    if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &s) < 0)
         return 0;
-    return s.stx_mnt_id;
+    errno = ENOSYS;
+    return s.stx_mask & STATX_MNT_ID ? s.stx_mnt_id : 0;
 }
 
 int shared_root_plan(const char *rootfs, struct shared_root *s, struct error **err)
@@ -38,7 +38,11 @@ int shared_root_make(const char *rootfs, struct shared_root *s, struct error **e
 
 int shared_root_remove(const char *rootfs, const struct shared_root *s, struct error **err)
 {
-    uint64_t now = s->below ? mount_of(rootfs) : 0;
+    if (!s->below)
+        return 0;
+    uint64_t now = mount_of(rootfs);
+    if (!now && errno != ENOENT && errno != ENOTDIR)
+        return error_set(err, errno, "root.path: %s: which mount it is in", rootfs);
     if (!now || (s->id ? now != s->id : now == s->below))
         return 0;
     if (umount2(rootfs, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
