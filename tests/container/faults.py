@@ -15,6 +15,8 @@ INJECT = str(BUILD / "tests/container/inject")
 LONG = os.environ.get("WIRT_TEST_LONG") == "1"
 SHARE = int(os.environ.get("WIRT_TEST_SHARE", "30"))
 SEED = int(os.environ.get("WIRT_TEST_SEED", str(random.randrange(1 << 30))))
+# Of the long run a part, by its number: "0:500".
+RANGE = [int(x) if x else None for x in os.environ.get("WIRT_TEST_RANGE", ":").split(":")]
 MESSAGE_CALLS = (1, 20)  # write, writev: the message itself may be what failed
 HANG = 98
 
@@ -42,6 +44,7 @@ class Case:
             p = subprocess.run([INJECT, *options, *x, "-s", str(self.seconds), "--", *self.command()],
                                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                                timeout=self.seconds + 60, check=False)
+            self.output = os.fstat(out.fileno())
             out.seek(0)
             return p.returncode, out.read().decode(errors="replace"), report.read().split("\n")
 
@@ -92,12 +95,12 @@ def each_call(case):
     for task, n, _, values in case.calls():
         todo += [(task, n, k) for k in (range(values) if LONG else [rnd.randrange(values)])]
     start = 0 if LONG else rnd.randrange(SHARE)
-    chosen = todo[::1] if LONG else todo[start::SHARE]
+    chosen = todo[slice(*RANGE)] if LONG else todo[start::SHARE]
     wrong = []
-    for task, n, k in chosen:
+    for i, (task, n, k) in enumerate(chosen):
         w = case.attempt(task, n, k)
         if w:
-            print(f"# {w}", flush=True)
+            print(f"# {i + (RANGE[0] or 0) if LONG else i}: {w}", flush=True)
             wrong.append(w)
     print(f"# {type(case).__name__}: {len(chosen)} of {len(todo)} faults, WIRT_TEST_SEED={SEED}", flush=True)
     check(not wrong, f"{len(wrong)} of {len(chosen)}: {wrong[:2]}")

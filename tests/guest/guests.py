@@ -10,11 +10,16 @@ from faults import Case
 from unfinished import groups, processes
 
 WIRT = str(BUILD / "wirt")
+# A limit that has a control group made, where there may be one.
+PIDS = "500"
+LIMITS = ["--pids-limit", PIDS] if os.geteuid() == 0 else []
 WALLS = {
-    "container": (BUILD / "guest/rootfs-native", []),
-    "process": (BUILD / "guest/rootfs", []),
+    "container": (BUILD / "guest/rootfs-native", LIMITS),
+    "process": (BUILD / "guest/rootfs", LIMITS),
     "machine": (BUILD / "programs/machine/spin", ["--memory", "64m", "--firmware"]),
 }
+# Ends on SIGTERM at once, also as the first process of a pid namespace.
+ENDLESS = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 
 
 class Wirt(Case):
@@ -41,7 +46,7 @@ class Wirt(Case):
 
     def run(self, *how):
         command = [] if self.wall == "machine" else (
-            ["sh", "-c", "echo hello"] if "--rm" in how else ["sh", "-c", "while :; do sleep 1; done"])
+            ["sh", "-c", "echo hello"] if "--rm" in how else ["sh", "-c", ENDLESS])
         return [WIRT, "--root", self.state, "run", *how, "--name", self.name, "--as", self.wall,
                 *self.options, str(self.root), *command]
 
@@ -52,6 +57,15 @@ class Wirt(Case):
 
     def status(self):
         return json.loads(self.ok("inspect", self.name))[0]["status"]
+
+    def limited(self):
+        """Whether it is in a group with its limit."""
+        for g in groups(self.ids()[0]) if LIMITS and self.wall != "machine" else []:
+            files = [os.path.join(g, f) for f in ("pids.max", "cgroup.procs")]
+            if all(os.path.exists(f) for f in files):
+                limit, pids = [open(f, encoding="ascii").read().strip() for f in files]
+                return limit == PIDS and bool(pids)
+        return not LIMITS or self.wall == "machine"
 
     def ids(self):
         guests = os.path.join(self.state, "guests")

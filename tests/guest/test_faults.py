@@ -2,15 +2,30 @@
 """Every system call of `wirt run`, `stop` and `rm` behind each wall fails once; see
 tests/container/faults.py. WIRT_TEST_LONG=1: all of them."""
 # timeout: 7200
+import glob
 import os
+import shlex
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../container"))
-from bundle import equal, main, need_rights  # noqa: E402
+from bundle import check, equal, main, need_rights  # noqa: E402
 from faults import each_call  # noqa: E402
 from guests import WALLS, WIRT, Wirt  # noqa: E402
 
 need_rights("guest/faults")
+
+
+def holders(st):
+    """Who has the file open: a caller that waits for the end of its output would wait for them."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        for link in glob.glob(f"/proc/{pid}/fd/*"):
+            try:
+                if os.path.samestat(os.stat(link), st):
+                    found.append(link)
+            except OSError:
+                continue
+    return found
 
 
 class Run(Wirt):
@@ -29,6 +44,8 @@ class RunDetached(Wirt):
 
     def done(self, out):
         equal(self.status(), "running")
+        check(self.limited(), "it runs without its limit")
+        equal(holders(self.output), [])
 
 
 class Stop(Wirt):
@@ -50,9 +67,22 @@ class Rm(Stop):
         equal(self.ids(), [])
 
 
+class Life(Wirt):
+    """All of a guest's life under one injector: the monitor's part of stop and rm, too."""
+
+    def command(self):
+        own = [WIRT, "--root", self.state]
+        return ["sh", "-c", " && ".join(shlex.join(c) for c in (
+            self.run("-d"), [*own, "stop", "-t", "1", self.name], [*own, "rm", self.name]))]
+
+    def done(self, out):
+        self.seen = self.ids()
+        equal(self.seen, [])
+
+
 def add_tests():
     for wall in WALLS:
-        for kind in (Run, RunDetached, Stop, Rm):
+        for kind in (Run, RunDetached, Stop, Rm, Life):
             if wall == "machine" and kind is Run:  # the program there has no end
                 continue
 
@@ -62,7 +92,8 @@ def add_tests():
                     each_call(case)
                 finally:
                     case.end()
-            name = {"Run": "run", "RunDetached": "run -d", "Stop": "stop", "Rm": "rm -f"}[kind.__name__]
+            name = {"Run": "run", "RunDetached": "run -d", "Stop": "stop", "Rm": "rm -f",
+                    "Life": "run -d, stop, rm, and the monitor all the while"}[kind.__name__]
             test.__doc__ = f"{wall}: {name}: each system call fails once"
             globals()[f"test_{wall}_{kind.__name__.lower()}"] = test
 

@@ -21,8 +21,9 @@ ROUNDS = (1000 if os.environ.get("WIRT_TEST_LONG") == "1" else 50) // len(WALLS)
 
 
 def kill_one(guest, p, rnd):
-    """The command, or another of wirt's own processes of the guest: its monitor, a maker."""
-    own = [int(line.split(":")[0]) for line in processes(guest.state) if WIRT in line]
+    """The command, or another of the guest's own: its monitor, a maker, the keeper, a machine's launcher,
+    the machine, its network."""
+    own = [int(line.split(":")[0]) for line in processes(guest.state)]
     for pid in {rnd.choice([p.pid, *own])} if own else {p.pid}:
         try:
             os.kill(pid, signal.SIGKILL)

@@ -139,6 +139,15 @@ test_pause() {
     check "$wall: a resumed guest goes on" wait_for 20 more_lines ticks "$before"
     wirt pause ticks >/dev/null
     check "$wall: rm -f of a paused guest" wirt rm -f ticks
+    # What is frozen dies of nothing; nobody is there any more to thaw it.
+    local limit=()
+    ! is_root || limit=(--pids-limit 100)
+    run -d "${limit[@]}" --name ice "$root" sh -c 'while :; do sleep 0.1; done' >/dev/null
+    wirt pause ice >/dev/null
+    kill -KILL "$(inspected ice .monitorPid)"
+    local start=$SECONDS
+    check "$wall: rm -f of a paused guest whose monitor was killed" timeout 40 "$wirt_binary" --root "$scratch/state" rm -f ice
+    within "$wall: in time" $((SECONDS - start)) 0 8
 }
 
 # What the caller has open reaches neither the guest nor its monitor: or who waits for its end would
