@@ -35,10 +35,12 @@ as_peers() {
     timeout 30 "$wirt_binary" --root "$scratch/state" attach --no-stdin talks | head -n 1 >/dev/null
     equal "$wall: attach without a reader ends" 141 "${PIPESTATUS[0]}"
     equal "$wall: and the guest goes on" running "$(inspected talks .status)"
+    rm -f "$scratch/fast" "$scratch/slow" "$scratch/missed" # the other wall's: what is waited for is this one's
     "$wirt_binary" --root "$scratch/state" attach talks >"$scratch/fast" 2>/dev/null &
     fast=$!
     "$wirt_binary" --root "$scratch/state" attach talks >"$scratch/slow" 2>"$scratch/missed" &
     slow=$!
+    wait_for 20 test -s "$scratch/fast"
     wait_for 20 test -s "$scratch/slow"
     kill -STOP $slow
     last=$(stat -c %s "$scratch/fast")
