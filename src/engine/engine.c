@@ -201,6 +201,10 @@ void engine_invalidate(struct engine *e, uint64_t start, uint64_t len, bool chan
 {
     struct invalidate inv = {e, changed_only};
     pthread_mutex_lock(&e->lock);
+    if (changed_only)
+        e->drops.changed++;
+    else
+        e->drops.all++;
     blocks_in_range(&e->blocks, start, len, invalidate_block, &inv);
     pthread_mutex_unlock(&e->lock);
 }

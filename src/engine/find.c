@@ -12,6 +12,7 @@
 struct place {
     struct block_key key;
     const uint8_t *host, *host2;
+    struct drops drops; /* before its bytes were read */
 };
 
 /* false: the instruction cannot be fetched; cpu->trap is set. */
@@ -82,6 +83,20 @@ static bool table_is_full(const struct engine *e)
                : e->blocks.n && blocks_bytes(&e->blocks) > TABLE_BYTES(e->cache.size);
 }
 
+/* Whoever drops translations, as for fence.i, finds those that are there: not one that was lifted
+ * before and is added after it. That one is compared now, or, where its memory may have gone, is
+ * void. The lock is held. */
+static bool is_void(struct engine *e, struct block *b, const struct place *at)
+{
+    if (at->drops.all == e->drops.all &&
+        (at->drops.changed == e->drops.changed || block_unchanged(b, e->config.ops->copy_code)))
+        return false;
+    blocks_make_stale(&e->blocks, b);
+    if (b->code)
+        emit_redirect(e, b, NULL);
+    return true;
+}
+
 /* Makes a block of ir. The lock is held. */
 static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const struct place *at)
 {
@@ -110,7 +125,7 @@ static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const 
     if (old)
         blocks_forget(&e->blocks, old);
     count_block(e, ir, b);
-    return found_block(b);
+    return is_void(e, b, at) ? (struct found){.what = AGAIN} : found_block(b);
 }
 
 static struct found translate(struct cpu *cpu, const struct place *at)
@@ -140,6 +155,7 @@ struct found find_block(struct cpu *cpu)
     struct found f = {.what = AGAIN};
     pthread_mutex_lock(&e->lock);
     e->stats.lookups++;
+    at.drops = e->drops;
     struct block *b = blocks_find(&e->blocks, &at.key, false);
     if (b) {
         e->stats.lookup_hits++;

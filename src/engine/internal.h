@@ -29,6 +29,11 @@ enum host_feature {
     HOST_ALL = (1 << 6) - 1
 };
 
+/* Calls of engine_invalidate. */
+struct drops {
+    uint64_t all, changed; /* without and with changed_only */
+};
+
 struct engine {
     struct engine_config config;
     unsigned
@@ -39,6 +44,7 @@ struct engine {
     pthread_mutex_t lock; /* guards all below; never held while an engine_ops function runs */
     struct code_cache cache;
     struct block_table blocks;
+    struct drops drops; /* so far: what was lifted before one and is added after it may be void */
     struct cpu *cpus;
     struct engine_stats stats;
     struct code_copy fork_copy; /* between engine_fork_prepare and _parent or _child */

@@ -115,6 +115,7 @@ int board_init(struct machine *m, const struct machine_config *c, struct error *
     m->firmware = c->firmware.path != NULL;
     m->time_start = clock_ns();
     pthread_mutex_init(&m->lock, NULL);
+    pthread_mutex_init(&m->code_lock, NULL);
     pthread_cond_init(&m->changed, NULL);
     if (check_config(c, err) < 0 || open_trace(m, err) < 0)
         return -1;
@@ -150,6 +151,7 @@ void board_free(struct machine *m)
     if (m->trace)
         fclose(m->trace);
     pthread_cond_destroy(&m->changed);
+    pthread_mutex_destroy(&m->code_lock);
     pthread_mutex_destroy(&m->lock);
 }
 

@@ -50,6 +50,8 @@ struct machine {
     uint64_t fw_info; /* a2, for OpenSBI's fw_dynamic; or 0 */
     uint64_t tohost;  /* guest physical address of an ELF's tohost, or 0 */
 
+    pthread_mutex_t code_lock; /* fence.c: taken before a hart's lock, and the engine's */
+
     /* Stopping the world */
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a hart parked or unparked, fences were done, a request came */

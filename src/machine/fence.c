@@ -5,7 +5,11 @@
  *
  * When code is translated from a page, the other harts are asked to drop their store TLB entries
  * for it, and nobody waits for that: what a hart may still write through such an entry is compared
- * by every fence.i until it has dropped it, and once more after that. */
+ * by every fence.i, its own too, until it has dropped it, and once more after that.
+ *
+ * The machine's code_lock makes one step of each: to mark a page as code and to ask for the drops;
+ * to take the list of changes and to compare. Else a hart could read a page that others still write
+ * to unasked, or find the list empty while its change is yet to be compared. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,25 +159,27 @@ void hart_code_page(struct cpu *cpu, uint64_t page)
     struct hart *h = hart_of(cpu);
     struct machine *m = h->m;
     bool search;
-    if (!slat_mark_code(m->slat, page, &search) || !search)
-        return;
-    context_drop_store(h, page, NO_VA);
-    for (unsigned i = 0; i < m->n_harts; i++)
-        if (i != h->id)
-            post_drop(&m->harts[i], page, NO_VA);
+    pthread_mutex_lock(&m->code_lock);
+    if (slat_mark_code(m->slat, page, &search) && search) {
+        context_drop_store(h, page, NO_VA);
+        for (unsigned i = 0; i < m->n_harts; i++)
+            if (i != h->id)
+                post_drop(&m->harts[i], page, NO_VA);
+    }
+    pthread_mutex_unlock(&m->code_lock);
 }
 
-/* Compares the code pages that another hart may still write to unnoticed. */
-static void compare_undropped(struct machine *m, struct hart *other)
+/* Compares the code pages that a hart may still write to unnoticed. */
+static void compare_undropped(struct machine *m, struct hart *writer)
 {
     struct code_change *drops = NULL;
-    pthread_mutex_lock(&other->lock);
-    unsigned n = other->n_drops;
+    pthread_mutex_lock(&writer->lock);
+    unsigned n = writer->n_drops;
     if (n) {
         drops = xcalloc(n, sizeof *drops);
-        memcpy(drops, other->drops, n * sizeof *drops);
+        memcpy(drops, writer->drops, n * sizeof *drops);
     }
-    pthread_mutex_unlock(&other->lock);
+    pthread_mutex_unlock(&writer->lock);
     for (unsigned i = 0; i < n; i++)
         engine_invalidate(m->engine, drops[i].page, PAGE_SIZE, true);
     free(drops);
@@ -190,6 +196,7 @@ void hart_fence_i(struct cpu *cpu)
     struct hart *h = hart_of(cpu);
     struct machine *m = h->m;
     hart_count(&h->stats.fence_i);
+    pthread_mutex_lock(&m->code_lock);
     unsigned n;
     AUTO_FREE struct code_change *changes = slat_take_changes(m->slat, &n);
     for (unsigned i = 0; i < n; i++) {
@@ -205,6 +212,6 @@ void hart_fence_i(struct cpu *cpu)
         if (!i || changes[i].page != changes[i - 1].page)
             engine_invalidate(m->engine, changes[i].page, PAGE_SIZE, true);
     for (unsigned i = 0; i < m->n_harts; i++)
-        if (i != h->id)
-            compare_undropped(m, &m->harts[i]);
+        compare_undropped(m, &m->harts[i]);
+    pthread_mutex_unlock(&m->code_lock);
 }

@@ -101,10 +101,10 @@ uint64_t random_float(struct random *r)
 }
 
 /* An address in the data pages; many near a page's end. */
-static uint64_t random_pointer(struct random *r)
+static uint64_t random_pointer(struct random *r, uint64_t arena)
 {
     static const uint16_t ends[] = {0, 8, 64, PAGE - 1, PAGE - 2, PAGE - 4, PAGE - 8, PAGE - 16};
-    uint64_t page = ARENA + PAGE * (uint64_t)(DATA_FIRST + below(r, DATA_END - DATA_FIRST));
+    uint64_t page = arena + PAGE * (uint64_t)(DATA_FIRST + below(r, DATA_END - DATA_FIRST));
     if (chance(r, 40))
         return page + ends[below(r, sizeof ends / sizeof ends[0])];
     return page + (below(r, PAGE) & ~15u);
@@ -122,9 +122,11 @@ static uint8_t code_perm(struct random *r)
     return n < 12 ? PERM_R | PERM_X : n < 16 ? PERM_R | PERM_W | PERM_X : n < 18 ? PERM_R : 0;
 }
 
-static struct event random_event(struct random *r)
+static struct event random_event(struct random *r, bool together)
 {
     struct event e = {.kind = (uint8_t)below(r, EVENT_MODE + 1)};
+    if (together && chance(r, 30))
+        e.kind = EVENT_COPY;
     bool code = chance(r, 70);
     e.page = (uint8_t)(code ? CODE_FIRST + below(r, CODE_END - CODE_FIRST)
                             : DATA_FIRST + below(r, DATA_END - DATA_FIRST));
@@ -149,12 +151,12 @@ static void registers(struct program *p, struct maker *m)
 {
     struct random *r = &m->r;
     for (unsigned i = 1; i < 32; i++) {
-        p->x[i] = chance(r, 15) ? random_pointer(r) : random_integer(r);
+        p->x[i] = chance(r, 15) ? random_pointer(r, m->setting.arena) : random_integer(r);
         if (chance(r, 5))
             p->x_item[i] = (uint16_t)(1 + below(r, p->n_items));
     }
     for (unsigned k = 0; k < 2; k++) {
-        p->x[m->pointer[k]] = random_pointer(r);
+        p->x[m->pointer[k]] = random_pointer(r, m->setting.arena);
         p->x_item[m->pointer[k]] = 0;
     }
     p->x[0] = 0;
@@ -164,9 +166,9 @@ static void registers(struct program *p, struct maker *m)
 
 /* Where the program begins: so that a page's end is anywhere in it, at its end, or in the middle of
  * an instruction. */
-static uint64_t choose_start(struct random *r, uint32_t size)
+static uint64_t choose_start(struct random *r, uint64_t arena, uint32_t size)
 {
-    uint64_t first = ARENA + PAGE * (uint64_t)(CODE_FIRST + below(r, 2));
+    uint64_t first = arena + PAGE * (uint64_t)(CODE_FIRST + below(r, 2));
     switch (below(r, 4)) {
     case 0: return first + (below(r, PAGE) & ~1u);
     case 1: return size < PAGE ? first + PAGE - size : first; /* ends where the page does */
@@ -174,34 +176,48 @@ static uint64_t choose_start(struct random *r, uint32_t size)
     }
 }
 
-void generate(struct program *p, uint64_t seed, bool alone)
+void generate(struct program *p, uint64_t seed, struct setting setting)
 {
     memset(p, 0, sizeof *p);
     p->seed = seed;
-    struct maker m = {.r = random_from(seed), .p = p, .alone = alone};
+    p->setting = setting;
+    struct maker m = {.r = random_from(seed), .p = p, .setting = setting};
     struct random *r = &m.r;
+    bool common = setting.common;
     for (unsigned i = 0; i < PAGES; i++)
         p->pages[i].frame = (uint8_t)i;
     for (unsigned i = CODE_FIRST; i < CODE_END; i++)
-        p->pages[i].perm = alone ? PERM_R | PERM_X : code_perm(r);
+        p->pages[i].perm = common ? PERM_R | PERM_X : code_perm(r);
     for (unsigned i = DATA_FIRST; i < DATA_END; i++)
-        p->pages[i].perm = alone ? PERM_R | PERM_W : data_perm(r);
+        p->pages[i].perm = common ? PERM_R | PERM_W : data_perm(r);
     make_items(&m);
     registers(p, &m);
-    p->mode = alone ? 0 : random_mode(r);
+    p->mode = common ? 0 : random_mode(r);
     p->frm = chance(r, 80) ? 0 : (uint8_t)below(r, 8);
-    if (!alone)
+    if (!common)
         for (unsigned i = 0; i < MAX_EVENTS; i++)
-            p->events[i] = random_event(r);
-    p->start = ARENA + PAGE * CODE_FIRST;
+            p->events[i] = random_event(r, setting.together);
+    p->start = setting.arena + PAGE * CODE_FIRST;
     layout(p);
-    p->start = choose_start(r, p->size);
+    p->start = choose_start(r, setting.arena, p->size);
     layout(p);
     /* Where it starts it can run, mostly. */
     for (unsigned k = 0; k < 2 && chance(r, 95 - 30 * k); k++) {
-        struct page *page = &p->pages[(p->start - ARENA) / PAGE + k];
-        page->perm |= PERM_R | PERM_X | (!alone && chance(r, 30) ? PERM_W : 0);
+        struct page *page = &p->pages[(p->start - setting.arena) / PAGE + k];
+        page->perm |= PERM_R | PERM_X | (!common && chance(r, 30) ? PERM_W : 0);
     }
+}
+
+void other_values(struct program *p, uint64_t seed)
+{
+    struct random r = random_from(seed);
+    for (unsigned i = 1; i < 32; i++) {
+        uint64_t value = chance(&r, 50) ? random_integer(&r) : p->x[i];
+        if (!p->x_item[i] && p->x[i] - p->setting.arena >= PAGES * PAGE)
+            p->x[i] = value;
+        p->f[i] = chance(&r, 50) ? random_float(&r) : p->f[i];
+    }
+    p->frm = chance(&r, 80) ? 0 : (uint8_t)below(&r, 8);
 }
 
 static uint32_t encode_b(uint32_t insn, int64_t d)
@@ -266,11 +282,11 @@ void layout(struct program *p)
     }
 }
 
-void fill_frames(uint8_t *frames)
+void fill_frames(uint8_t *frames, uint64_t arena)
 {
     struct random r = random_from(0);
     for (unsigned at = 0; at < FRAMES * PAGE; at += 8) {
-        uint64_t v = chance(&r, 20)   ? random_pointer(&r)
+        uint64_t v = chance(&r, 20)   ? random_pointer(&r, arena)
                      : chance(&r, 60) ? random_integer(&r)
                                       : random_float(&r);
         if (at / PAGE < CODE_END || at / PAGE >= PAGES) /* what a program runs into */

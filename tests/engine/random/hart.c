@@ -11,19 +11,20 @@
 #include "isa/isa.h"
 
 #define REFERENCE_INSNS 3000  /* more: the program is taken as one that does not end */
-#define TICK_US         500   /* harts are interrupted that often */
 #define TICKS_LIMIT     20000 /* of one run: some 3000 instructions that take longer do not end */
 
-static struct hart *running;
-static volatile sig_atomic_t ticks;
+static _Thread_local struct hart *running;
+
+void hart_tick(struct hart *h)
+{
+    atomic_fetch_add(&h->ticks, 1);
+    engine_request_exit(&h->cpu);
+}
 
 static void on_tick(int signo)
 {
-    if (!running)
-        return;
-    if (++ticks > TICKS_LIMIT)
-        running->stuck = true;
-    engine_request_exit(&running->cpu);
+    if (running)
+        hart_tick(running);
 }
 
 static void on_fault(int signo, siginfo_t *info, void *context)
@@ -34,57 +35,108 @@ static void on_fault(int signo, siginfo_t *info, void *context)
         signal(signo, SIG_DFL); /* it happens again */
 }
 
-void start_signals(void)
+void thread_faults(void)
 {
-    static uint8_t stack[1 << 16];
+    static _Thread_local uint8_t stack[1 << 16];
     stack_t ss = {.ss_sp = stack, .ss_size = sizeof stack};
-    struct sigaction tick = {.sa_handler = on_tick, .sa_flags = SA_ONSTACK | SA_RESTART};
+    if (sigaltstack(&ss, NULL) < 0) {
+        perror("sigaltstack");
+        exit(2);
+    }
+}
+
+void start_faults(void)
+{
     struct sigaction fault = {.sa_sigaction = on_fault, .sa_flags = SA_ONSTACK | SA_SIGINFO};
-    sigfillset(&tick.sa_mask);
-    struct itimerval every = {.it_interval.tv_usec = TICK_US, .it_value.tv_usec = TICK_US};
-    if (sigaltstack(&ss, NULL) < 0 || sigaction(SIGALRM, &tick, NULL) < 0 ||
-        sigaction(SIGSEGV, &fault, NULL) < 0 || sigaction(SIGBUS, &fault, NULL) < 0 ||
-        setitimer(ITIMER_REAL, &every, NULL) < 0) {
+    thread_faults();
+    if (sigaction(SIGSEGV, &fault, NULL) < 0 || sigaction(SIGBUS, &fault, NULL) < 0) {
         perror("signals");
         exit(2);
     }
 }
 
-struct hart *hart_new(struct world *w, const struct tier *t)
+void start_clock(void)
+{
+    struct sigaction tick = {.sa_handler = on_tick, .sa_flags = SA_ONSTACK | SA_RESTART};
+    sigfillset(&tick.sa_mask);
+    struct itimerval every = {.it_interval.tv_usec = TICK_US, .it_value.tv_usec = TICK_US};
+    if (sigaction(SIGALRM, &tick, NULL) < 0 || setitimer(ITIMER_REAL, &every, NULL) < 0) {
+        perror("clock");
+        exit(2);
+    }
+}
+
+static struct hart *new_hart(struct world *w)
 {
     struct hart *h = calloc(1, sizeof *h);
-    ERROR_CLEANUP err = NULL;
     if (!h)
         abort();
     h->w = w;
-    h->reference = !t;
     h->cpu.ops = &paged_ops;
     h->cpu.tlb = &h->tlb; /* the reference only asks whether there is one */
-    if (!t)
-        return h;
-    h->flat = t->flat;
+    return h;
+}
+
+struct engine *tier_engine(const struct tier *t, size_t code_bytes)
+{
+    ERROR_CLEANUP err = NULL;
     struct engine_config config = {.ops = t->flat ? &flat_ops : &paged_ops,
                                    .paged = !t->flat,
                                    .interpret = t->interpret,
-                                   .code_bytes = 1 << 20};
+                                   .code_bytes = code_bytes};
     struct engine *e = engine_new(&config, &err);
-    if (!e || engine_attach(e, &h->cpu, &err) < 0) {
+    if (!e) {
         fprintf(stderr, "%s\n", error_text(err));
         exit(2);
     }
     e->host &= t->host;
     if (t->parallel)
         engine_set_parallel(e);
+    return e;
+}
+
+void hart_attach(struct hart *h, struct engine *e)
+{
+    ERROR_CLEANUP err = NULL;
+    memset(&h->cpu.p, 0, sizeof h->cpu.p);
+    h->cpu.jumps = NULL;
+    if (engine_attach(e, &h->cpu, &err) < 0) {
+        fprintf(stderr, "%s\n", error_text(err));
+        exit(2);
+    }
+}
+
+void hart_detach(struct hart *h)
+{
+    engine_detach(&h->cpu);
+}
+
+struct hart *hart_beside(struct world *w, const struct tier *t, struct engine *e)
+{
+    struct hart *h = new_hart(w);
+    h->flat = t->flat;
+    hart_attach(h, e);
     tlb_flush(&h->tlb);
+    return h;
+}
+
+struct hart *hart_new(struct world *w, const struct tier *t)
+{
+    if (t)
+        return hart_beside(w, t, tier_engine(t, 1 << 20));
+    struct hart *h = new_hart(w);
+    h->reference = true;
     return h;
 }
 
 void hart_free(struct hart *h)
 {
     struct engine *e = h->cpu.engine;
-    if (e)
+    if (e) {
         engine_detach(&h->cpu);
-    engine_free(e);
+        if (!e->cpus)
+            engine_free(e);
+    }
     free(h);
 }
 
@@ -117,8 +169,13 @@ bool note(struct hart *h, bool is_trap, uint64_t insn)
  * carried over in. */
 static enum engine_exit run_reference(struct hart *h)
 {
-    static struct ir_block block;
+    static _Thread_local struct ir_block block;
+    bool inside = h->shared && is_shared(h->cpu.pc);
     for (unsigned n = 0; n < REFERENCE_INSNS; n++) {
+        bool was_inside = inside;
+        inside = h->shared && is_shared(h->cpu.pc);
+        if (inside && !was_inside && !is_shared_entry(h->cpu.pc))
+            h->racy = true; /* what its middle comes to is not for one hart to say */
         if (!lift_block(&h->cpu, true, &block))
             return EXIT_TRAP;
         if (h->racy)
@@ -156,7 +213,7 @@ static void begin(struct hart *h, const struct program *p)
     struct cpu *cpu = &h->cpu;
     h->p = p;
     h->over = h->racy = h->stuck = false;
-    h->events = h->n_records = 0;
+    h->events = h->n_records = h->copy = 0;
     memset(h->csr, 0, sizeof h->csr);
     memcpy(cpu->x, p->x, sizeof cpu->x);
     memcpy(cpu->f, p->f, sizeof cpu->f);
@@ -179,12 +236,14 @@ void hart_run(struct hart *h, const struct program *p)
 {
     struct cpu *cpu = &h->cpu;
     begin(h, p);
-    ticks = 0;
+    atomic_store(&h->ticks, 0);
     running = h->reference ? NULL : h;
     while (!h->over && !h->racy && !h->stuck) {
         atomic_store(&cpu->exit_request, 0);
-        if ((h->reference ? run_reference(h) : engine_run(cpu)) == EXIT_REQUEST)
+        if ((h->reference ? run_reference(h) : engine_run(cpu)) == EXIT_REQUEST) {
+            h->stuck |= atomic_load(&h->ticks) > TICKS_LIMIT;
             continue;
+        }
         note(h, true, 0);
         bool end = cpu->trap.cause == CAUSE_BREAKPOINT && cpu->pc == p->at[p->n_items - 1];
         h->over |= end;

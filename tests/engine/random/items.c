@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "shared.h"
+
 /* --- Items --- */
 
 /* A random instruction that one of ids[0 .. n - 1] is. */
@@ -49,7 +51,7 @@ static void any_item(struct maker *m)
     enum insn_id id = (enum insn_id)(1 + below(&m->r, INSN_COUNT - 1));
     unsigned format = insn_table[id].format;
     uint32_t insn = chance(&m->r, 10) ? random_insn(&m->r) : chosen_insn(m, id);
-    if (m->alone && !shareable(insn))
+    if (m->setting.common && !shareable(insn))
         return;
     struct item *it = new_item(m);
     add(it, insn);
@@ -353,15 +355,27 @@ static void refresh_item(struct maker *m)
 {
     unsigned to = chance(&m->r, 60) ? m->pointer[below(&m->r, 2)] : write_x(m);
     uint32_t page = DATA_FIRST - 1 + below(&m->r, DATA_END - DATA_FIRST + 2);
-    one(m, put_r(INSN_lui, to, 0, 0) | (uint32_t)(ARENA + PAGE * page));
+    one(m, put_r(INSN_lui, to, 0, 0) | (uint32_t)(m->setting.arena + PAGE * page));
     if (chance(&m->r, 70))
         one(m, put_imm(INSN_addi, to, to, (int32_t)below(&m->r, 128) * 16));
+}
+
+/* A call of a function that all harts call, of whatever is in a register. */
+static void shared_item(struct maker *m)
+{
+    uint64_t to = shared_entry(below(&m->r, SHARED_FUNCTIONS));
+    uint32_t high = (uint32_t)((to + 0x800) & ~UINT64_C(0xfff));
+    if (chance(&m->r, 70))
+        one(m, put_imm(INSN_addi, 10, read_x(m), 0));
+    struct item *it = new_item(m);
+    add(it, put_r(INSN_lui, 6, 0, 0) | high);
+    add(it, put_imm(INSN_jalr, 1, 6, (int32_t)(to - high)));
 }
 
 static void system_item(struct maker *m)
 {
     struct random *r = &m->r;
-    if (m->alone)
+    if (m->setting.common)
         return;
     if (chance(r, 50)) {
         one(m, insn_table[chance(r, 70) ? INSN_ecall : INSN_fence_i].match);
@@ -393,6 +407,15 @@ static const struct {
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
 
+/* Whether the shared functions change a register that the program counts on. */
+static bool shared_change(const struct maker *m)
+{
+    for (unsigned x = 1; x < 32; x++)
+        if (SHARED_CHANGES >> x & 1 && is_reserved(m, x))
+            return true;
+    return false;
+}
+
 void make_items(struct maker *m)
 {
     struct random *r = &m->r;
@@ -403,7 +426,7 @@ void make_items(struct maker *m)
         m->pointer[1] = (uint8_t)(1 + below(r, 31));
         m->counter = (uint8_t)(1 + below(r, 31));
     } while (m->pointer[0] == m->pointer[1] || is_reserved(m, 0) || m->counter == m->pointer[0] ||
-             m->counter == m->pointer[1]);
+             m->counter == m->pointer[1] || (m->setting.together && shared_change(m)));
     unsigned weight[KINDS], all = 0;
     for (unsigned k = 0; k < KINDS; k++) { /* a program has leanings */
         static const uint8_t times[] = {0, 1, 1, 2, 6};
@@ -413,10 +436,14 @@ void make_items(struct maker *m)
         all = weight[0] = 1;
     uint32_t size = 4 + below(r, chance(r, 70) ? 40 : 160);
     while (m->p->n_items < size) {
+        if (m->setting.together && chance(r, 15)) {
+            shared_item(m);
+            continue;
+        }
         unsigned k = 0, n = below(r, all);
         while (n >= weight[k])
             n -= weight[k++];
-        if (!weight[k] || (m->alone && kinds[k].make == system_item))
+        if (!weight[k] || (m->setting.common && kinds[k].make == system_item))
             k = 1;
         kinds[k].make(m);
     }

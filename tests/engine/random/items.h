@@ -12,7 +12,7 @@
 struct maker {
     struct random r;
     struct program *p;
-    bool alone;
+    struct setting setting;
     uint8_t pool[POOL]; /* registers that meet often */
     uint8_t pointer[2]; /* registers that point at data, and are seldom written */
     uint8_t counter;    /* of loops; not written otherwise */

@@ -75,14 +75,15 @@ static void work(struct world *w, const struct options *o, unsigned job, struct 
     struct program *p = malloc(sizeof *p);
     uint64_t end = deadline ? UINT64_MAX : o->seed + o->count;
     char why[200];
-    start_signals();
+    start_faults();
+    start_clock();
     while (p && g->seed < end && (!deadline || now() < deadline)) {
         uint64_t stop = (g->seed / BATCH + 1) * BATCH;
         bool mine = g->seed / BATCH % o->jobs == job;
         if (mine)
             start_harts(w, harts);
         for (; mine && g->seed < stop && g->seed < end; g->seed++) {
-            generate(p, g->seed, false);
+            generate(p, g->seed, (struct setting){.arena = ARENA});
             g->programs++;
             enum verdict v =
                 try_program(reference, harts, mask_of(o, g->seed), p, &g->tier, why, sizeof why);
@@ -105,7 +106,7 @@ static pid_t start(struct world *w, const struct options *o, unsigned job, struc
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        world_init(w); /* frames of its own */
+        world_init(w, ARENA, FRAME_NAME); /* frames of its own */
         work(w, o, job, g, deadline);
     }
     if (pid < 0) {
@@ -197,7 +198,7 @@ int main(int argc, char **argv)
         perror("mmap");
         return 2;
     }
-    world_init(&w);
+    world_init(&w, ARENA, FRAME_NAME);
     unsigned bad = run(&w, &o, progress);
     struct progress all = {0};
     for (unsigned j = 0; j < o.jobs; j++) {

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define ARENA       UINT64_C(0x20000000) /* guest address of page 0 */
+#define ARENA       UINT64_C(0x20000000) /* guest address of page 0, when nothing else is said */
 #define PAGE        4096u
 #define PAGES       16u
 #define FRAMES      20u /* page n begins as frame n; the rest is for remapping */
@@ -25,6 +25,12 @@
 #define PERM_W      2u
 #define PERM_X      4u
 #define MAX_RECORDS 48u
+
+/* What all harts of an engine share when several run at once (shared.h): code, then data. */
+#define SHARED            UINT64_C(0x28000000)
+#define SHARED_CODE_PAGES 2u
+#define SHARED_DATA       (SHARED + SHARED_CODE_PAGES * PAGE)
+#define SHARED_END        (SHARED_DATA + PAGE)
 
 struct page {
     uint8_t frame, perm; /* perm 0: not mapped */
@@ -46,6 +52,7 @@ enum event_kind {
     EVENT_FRM,   /* frm becomes value, fflags value >> 8 */
     EVENT_FLUSH, /* all translations are given up */
     EVENT_MODE,  /* enum cpu_mode becomes value */
+    EVENT_COPY,  /* the shared code becomes the other copy of it, for this hart */
 };
 
 struct event {
@@ -53,8 +60,17 @@ struct event {
     uint32_t offset, value;
 };
 
+/* Where and beside whom a program runs. */
+struct setting {
+    uint64_t arena; /* guest address of page 0 */
+    bool together;  /* beside others: it calls the shared functions */
+    bool common;    /* its code is what others run at the same time: no event, and nothing that
+                       writes code */
+};
+
 struct program {
     uint64_t seed;
+    struct setting setting;
     struct item items[MAX_ITEMS]; /* the last one is an ebreak, which ends the program */
     uint32_t n_items;
     struct page pages[PAGES];
@@ -80,15 +96,18 @@ uint32_t random32(struct random *r);
 uint32_t below(struct random *r, uint32_t n); /* 0 .. n - 1 */
 bool chance(struct random *r, unsigned percent);
 
-/* The program of a seed. alone: for several at a time that share code: no event, and nothing that
- * writes code. */
-void generate(struct program *p, uint64_t seed, bool alone);
+/* The program of a seed. */
+void generate(struct program *p, uint64_t seed, struct setting setting);
+
+/* Exchanges what is no address in registers for what `seed` gives: the same code on other values.
+ */
+void other_values(struct program *p, uint64_t seed);
 
 /* Gives every item its address and fills in targets. */
 void layout(struct program *p);
 
-/* What the frames hold at first, the same for all programs: FRAMES * PAGE bytes. */
-void fill_frames(uint8_t *frames);
+/* What the frames hold at first, the same for all programs of an arena: FRAMES * PAGE bytes. */
+void fill_frames(uint8_t *frames, uint64_t arena);
 
 void print_program(FILE *f, const struct program *p);
 

@@ -39,9 +39,14 @@ const unsigned n_tiers = sizeof tiers / sizeof tiers[0];
 #define FLAT_IS_EMPTY true
 #endif
 
+bool tier_runs(unsigned tier)
+{
+    return FLAT_IS_EMPTY || !tiers[tier].flat;
+}
+
 bool scheduled(uint64_t seed, unsigned tier)
 {
-    if (tiers[tier].flat && !FLAT_IS_EMPTY)
+    if (!tier_runs(tier))
         return false;
     return tier < 2 || tier == 2 + seed % (n_tiers - 2);
 }
@@ -75,7 +80,8 @@ static void trial_process(struct world *w, uint64_t history, const struct progra
 {
     struct rlimit cpu = {2, 2};
     setrlimit(RLIMIT_CPU, &cpu);
-    start_signals();
+    start_faults();
+    start_clock();
     struct hart *reference = hart_new(w, NULL), *harts[16] = {NULL};
     harts[tier] = hart_new(w, &tiers[tier]);
     unsigned which;
@@ -83,7 +89,7 @@ static void trial_process(struct world *w, uint64_t history, const struct progra
     for (uint64_t s = history; earlier && s < p->seed; s++) {
         if (!scheduled(s, tier))
             continue;
-        generate(earlier, s, false);
+        generate(earlier, s, (struct setting){.arena = ARENA});
         try_program(reference, harts, 1u << tier, earlier, &which, a->why, sizeof a->why);
     }
     a->verdict = try_program(reference, harts, 1u << tier, p, &which, a->why, sizeof a->why);
@@ -218,7 +224,7 @@ void report(struct world *w, uint64_t seed, unsigned tier)
         mmap(NULL, sizeof *s.answer, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (!s.best || !s.next || s.answer == MAP_FAILED)
         abort();
-    generate(s.best, seed, false);
+    generate(s.best, seed, (struct setting){.arena = ARENA});
     *s.next = *s.best;
     if (!trial(w, s.history, s.best, tier, s.answer)) {
         s.history = seed / BATCH * BATCH;

@@ -10,6 +10,9 @@
 extern const struct tier tiers[];
 extern const unsigned n_tiers;
 
+/* Whether a build can run programs on a tier. */
+bool tier_runs(unsigned tier);
+
 /* Whether the program of a seed is for that tier, when nobody asks for one. */
 bool scheduled(uint64_t seed, unsigned tier);
 

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "engine/guest_access.h"
 #include "hart.h"
 #include "isa/isa.h"
-
-#define FRAME_NAME UINT64_C(0x80000000) /* guest-physical address of frame 0 */
 
 static bool trap(struct cpu *cpu, uint64_t cause, uint64_t va)
 {
@@ -16,18 +16,44 @@ static bool trap(struct cpu *cpu, uint64_t cause, uint64_t va)
     return false;
 }
 
-static uint8_t *byte_at(const struct world *w, uint64_t va, unsigned perm)
+static uint8_t *byte_at(const struct hart *h, uint64_t va, unsigned perm)
 {
-    uint64_t page = (va - ARENA) / PAGE;
+    const struct world *w = h->w;
+    uint64_t page = (va - w->arena) / PAGE;
+    if (h->shared && is_shared(va)) {
+        unsigned has = va < SHARED_DATA ? PERM_R | PERM_X : PERM_R | PERM_W;
+        return (perm & ~has) ? NULL : shared_at(h->shared, h->copy, va);
+    }
     if (page >= PAGES || (w->pages[page].perm & perm) != perm)
         return NULL;
-    return w->frames + w->pages[page].frame * PAGE + va % PAGE;
+    unsigned frame = w->pages[page].frame;
+    if (frame >= FRAMES) /* which no program may write to */
+        return (uint8_t *)(uintptr_t)w->common + (frame - FRAMES) * PAGE + va % PAGE;
+    return w->frames + frame * PAGE + va % PAGE;
 }
 
-void world_init(struct world *w)
+/* Whether a frame is one of the world's own. */
+static bool is_own(const struct world *w, const uint8_t *at)
+{
+    return at >= w->frames && at < w->frames + FRAMES * PAGE;
+}
+
+static uint64_t name_of(const struct hart *h, uint64_t va, const uint8_t *at)
+{
+    const struct world *w = h->w;
+    if (is_own(w, at))
+        return w->name + (uint64_t)(at - w->frames) / PAGE * PAGE;
+    if (is_shared(va))
+        return SHARED_NAME + shared_frame(h->copy, va) * PAGE;
+    return COMMON_NAME + (uint64_t)(at - w->common) / PAGE * PAGE;
+}
+
+void world_init(struct world *w, uint64_t arena, uint64_t name)
 {
     size_t size = FRAMES * PAGE;
     uint8_t *fresh = malloc(size);
+    w->arena = arena;
+    w->name = name;
     w->fd = memfd_create("frames", MFD_CLOEXEC);
     w->dirty = calloc(1, size);
     w->frames = MAP_FAILED;
@@ -37,19 +63,26 @@ void world_init(struct world *w)
         perror("frames of a world");
         exit(2);
     }
-    fill_frames(fresh);
+    fill_frames(fresh, arena);
     w->fresh = fresh;
 }
 
-/* Host pages, which harts without a TLB see. */
-static void map_host(const struct world *w, unsigned n)
+void world_free(struct world *w)
 {
-    static struct page mapped[PAGES]; /* all are forgotten at first: perm 0 */
+    munmap(w->frames, FRAMES * PAGE);
+    close(w->fd);
+    free(w->dirty);
+    free((void *)(uintptr_t)w->fresh);
+}
+
+/* Host pages, which harts without a TLB see. */
+static void map_host(struct world *w, unsigned n)
+{
     struct page p = w->pages[n];
-    if (memcmp(&mapped[n], &p, sizeof p) == 0)
+    if (memcmp(&w->mapped[n], &p, sizeof p) == 0)
         return;
-    mapped[n] = p;
-    void *at = (void *)(uintptr_t)(ARENA + n * PAGE);
+    w->mapped[n] = p;
+    void *at = (void *)(uintptr_t)(w->arena + n * PAGE);
     int prot = (p.perm & PERM_R ? PROT_READ : 0) | (p.perm & PERM_W ? PROT_WRITE : 0);
     if (mmap(at, PAGE, prot, MAP_SHARED | MAP_FIXED, w->fd, (off_t)p.frame * PAGE) != at) {
         perror("map a page");
@@ -62,7 +95,7 @@ static void map_host(const struct world *w, unsigned n)
 /* The reference is given one instruction at a time. */
 static bool in_this_insn(const struct hart *h, uint64_t pc)
 {
-    const uint8_t *first = byte_at(h->w, h->cpu.pc, PERM_X);
+    const uint8_t *first = byte_at(h, h->cpu.pc, PERM_X);
     return pc == h->cpu.pc || (pc == h->cpu.pc + 2 && first && (*first & 3) == 3);
 }
 
@@ -70,17 +103,18 @@ static bool fetch(struct cpu *cpu, uint64_t pc, struct code_span *out)
 {
     struct hart *h = hart_of(cpu);
     struct world *w = h->w;
-    const uint8_t *at = byte_at(w, pc, PERM_X);
+    const uint8_t *at = byte_at(h, pc, PERM_X);
     if (!at || (h->reference && !in_this_insn(h, pc)))
         return trap(cpu, CAUSE_FETCH_PAGE, pc);
     *out = (struct code_span){at, PAGE - (uint32_t)(pc % PAGE), pc & ~UINT64_C(0xfff)};
     if (h->reference) {
         out->len = 2;
-        h->racy |= w->dirty[at - w->frames] || w->dirty[at - w->frames + 1];
+        if (is_own(w, at))
+            h->racy |= w->dirty[at - w->frames] || w->dirty[at - w->frames + 1];
     } else if (h->flat) {
         out->bytes = (const uint8_t *)(uintptr_t)pc;
     } else {
-        out->page = FRAME_NAME + (uint64_t)(at - w->frames) / PAGE * PAGE;
+        out->page = name_of(h, pc, at);
     }
     return true;
 }
@@ -101,8 +135,11 @@ static void remember(struct hart *h, struct tlb_entry *table, uint64_t va, const
  * missing. */
 static bool locate(struct hart *h, uint64_t va, unsigned size, unsigned perm, uint8_t *bytes[8])
 {
+    /* Nobody but the functions looks at what is shared: that changes. */
+    if (h->reference && !is_shared(h->cpu.pc) && (is_shared(va) || is_shared(va + size - 1)))
+        h->racy = true;
     for (unsigned n = 0; n < size; n++)
-        if (!(bytes[n] = byte_at(h->w, va + n, perm)))
+        if (!(bytes[n] = byte_at(h, va + n, perm)))
             return trap(&h->cpu, perm & PERM_W ? CAUSE_STORE_PAGE : CAUSE_LOAD_PAGE, va + n);
     return true;
 }
@@ -110,6 +147,8 @@ static bool locate(struct hart *h, uint64_t va, unsigned size, unsigned perm, ui
 static void note_write(struct hart *h, const uint8_t *at)
 {
     struct world *w = h->w;
+    if (!is_own(w, at))
+        return;
     size_t offset = (size_t)(at - w->frames);
     w->written[offset / PAGE] = true;
     w->dirty[offset] = 1;
@@ -122,8 +161,11 @@ static bool load(struct cpu *cpu, uint64_t va, unsigned size, uint64_t *value)
     if (!locate(h, va, size, PERM_R, bytes))
         return false;
     *value = 0;
-    for (unsigned n = 0; n < size; n++)
-        *value |= (uint64_t)*bytes[n] << 8 * n;
+    if (is_shared(va))
+        *value = guest_load(bytes[0], size);
+    else
+        for (unsigned n = 0; n < size; n++)
+            *value |= (uint64_t)*bytes[n] << 8 * n;
     remember(h, h->tlb.load, va, bytes[0]);
     return true;
 }
@@ -134,7 +176,9 @@ static bool store(struct cpu *cpu, uint64_t va, unsigned size, uint64_t value)
     uint8_t *bytes[8];
     if (!locate(h, va, size, PERM_W, bytes))
         return false;
-    for (unsigned n = 0; n < size; n++) {
+    if (is_shared(va))
+        guest_store(bytes[0], size, value);
+    for (unsigned n = 0; n < size && !is_shared(va); n++) {
         *bytes[n] = (uint8_t)(value >> 8 * n);
         note_write(h, bytes[n]);
     }
@@ -167,7 +211,9 @@ static void forget_stores(struct hart *h)
 static void code_page(struct cpu *cpu, uint64_t page)
 {
     struct hart *h = hart_of(cpu);
-    bool *mark = &h->w->is_code[(page - FRAME_NAME) / PAGE];
+    if (page - h->w->name >= FRAMES * PAGE)
+        return; /* no hart writes to it */
+    bool *mark = &h->w->is_code[(page - h->w->name) / PAGE];
     if (!*mark)
         forget_stores(h);
     *mark = true;
@@ -178,7 +224,9 @@ static void fence_i(struct cpu *cpu)
     struct hart *h = hart_of(cpu);
     for (unsigned n = 0; n < FRAMES; n++)
         if (h->w->is_code[n] && h->w->written[n])
-            engine_invalidate(cpu->engine, FRAME_NAME + n * PAGE, PAGE, true);
+            engine_invalidate(cpu->engine, h->w->name + n * PAGE, PAGE, true);
+    if (h->shared) /* it may have been written by who is no hart */
+        engine_invalidate(cpu->engine, SHARED_NAME, SHARED_FRAMES * PAGE, true);
     memset(h->w->written, 0, sizeof h->w->written);
     forget_stores(h);
 }
@@ -212,7 +260,8 @@ static enum step on_system(struct cpu *cpu, uint32_t insn)
     }
     unsigned format = insn_table[d.id].format;
     if (d.rd && (format == FORMAT_CSR || format == FORMAT_CSRI || format == FORMAT_HLV))
-        cpu->x[d.rd] = n & 15 ? n * UINT64_C(0x100000001) : ARENA + PAGE * DATA_FIRST + n % PAGE;
+        cpu->x[d.rd] =
+            n & 15 ? n * UINT64_C(0x100000001) : h->w->arena + PAGE * DATA_FIRST + n % PAGE;
     cpu->pc += d.len;
     if (n >> 28 == 3 && !h->reference)
         engine_request_exit(cpu);
@@ -239,7 +288,7 @@ void compare_code(struct hart *h)
     memset(h->w->written, 0, sizeof h->w->written);
     if (h->reference)
         return;
-    uint64_t start = h->flat ? ARENA : FRAME_NAME;
+    uint64_t start = h->flat ? h->w->arena : h->w->name;
     engine_invalidate(h->cpu.engine, start, (h->flat ? PAGES : FRAMES) * PAGE, true);
     forget_stores(h);
 }
@@ -248,7 +297,7 @@ void compare_code(struct hart *h)
 static void map_page(struct hart *h, unsigned n, struct page to)
 {
     if (h->flat)
-        engine_invalidate(h->cpu.engine, ARENA + n * PAGE, PAGE, false);
+        engine_invalidate(h->cpu.engine, h->w->arena + n * PAGE, PAGE, false);
     h->w->pages[n] = to;
     if (h->flat)
         map_host(h->w, n);
@@ -291,6 +340,10 @@ void happen(struct hart *h, const struct event *e)
         engine_fp_changed(&h->cpu);
         context_changed(h);
         break;
+    case EVENT_COPY:
+        h->copy ^= 1;
+        context_changed(h);
+        break;
     default: break;
     }
 }
@@ -299,10 +352,11 @@ void begin_world(struct hart *h, const struct program *p)
 {
     struct world *w = h->w;
     if (h->flat)
-        engine_invalidate(h->cpu.engine, ARENA, PAGES * PAGE, false);
+        engine_invalidate(h->cpu.engine, w->arena, PAGES * PAGE, false);
     memcpy(w->frames, w->fresh, FRAMES * PAGE);
     memcpy(w->pages, p->pages, sizeof w->pages);
-    memcpy(w->frames + (p->start - ARENA), p->code, p->size); /* page n is frame n at first */
+    if (!p->setting.common) /* page n is frame n at first */
+        memcpy(w->frames + (p->start - w->arena), p->code, p->size);
     for (unsigned n = 0; n < PAGES && h->flat; n++)
         map_host(w, n);
     compare_code(h);

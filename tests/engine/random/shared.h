@@ -1,0 +1,64 @@
+/* What several harts of one engine share: functions, two copies of their code, and the data that
+ * they work on.
+ *
+ * Whatever the order in which harts call them, a function's result and the sum of what all calls
+ * did to the data are the same: so one hart alone, the reference, says what is right. Meanwhile the
+ * code is written anew, in ways that mean the same (shared_rewrite), or that tell the caller
+ * whether it runs what it must (shared_publish).
+ */
+#ifndef WIRT_TESTS_SHARED_H
+#define WIRT_TESTS_SHARED_H
+
+#include "program.h"
+
+#define SHARED_COPIES    2u
+#define SHARED_FRAMES    (SHARED_COPIES * SHARED_CODE_PAGES + 1u)
+#define SHARED_FUNCTIONS 23u
+/* The functions leave 0 in the temporaries t0, t1, t2, t3 and t4, their result in a0, and return by
+ * ra. */
+#define SHARED_CHANGES (1u << 1 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 10 | 1u << 28 | 1u << 29)
+
+struct shared {
+    int fd;          /* of the frames */
+    uint8_t *frames; /* the copies' code, one after the other, then the data */
+    uint32_t published[2];
+};
+
+/* How code is seen to be new. */
+enum publish {
+    BY_FENCE_I, /* the caller makes a fence.i once it has seen what was published */
+    BY_WALL     /* translations were dropped before it was published */
+};
+
+/* named: each copy has a number that a function answers. exits with a message. */
+void shared_init(struct shared *s, bool named);
+void shared_free(struct shared *s);
+
+/* The address of a function, 0 .. SHARED_FUNCTIONS - 1. */
+uint64_t shared_entry(unsigned function);
+bool is_shared(uint64_t va);
+bool is_shared_entry(uint64_t pc);
+
+/* Where va is, of those that are shared; its frame. */
+unsigned shared_frame(unsigned copy, uint64_t va);
+uint8_t *shared_at(const struct shared *s, unsigned copy, uint64_t va);
+
+/* Exchanges an instruction for one, or a jump for one to code, that does the same. */
+void shared_rewrite(const struct shared *s, struct random *r);
+
+/* Writes the next number into the code of a copy; then, shared_publish, says that it is there. */
+void shared_write_number(const struct shared *s, unsigned copy, enum publish how);
+void shared_publish(struct shared *s, enum publish how);
+
+/* Adds what was done to one's data to what was done to another's. */
+void shared_add(struct shared *to, const struct shared *from);
+
+/* Puts the data back to what shared_save has kept: PAGE bytes. */
+void shared_save(const struct shared *s, uint8_t *data);
+void shared_restore(const struct shared *s, const uint8_t *data);
+
+/* What differs of the data, in words; false: nothing. */
+bool shared_differs(const struct shared *expected, const struct shared *got, char *why,
+                    size_t size);
+
+#endif

@@ -1,0 +1,141 @@
+/* Random programs on several harts of one engine at once: each computes what the reference says of
+ * it alone, and all together do to shared data what the references did.
+ *
+ * usage: random_threads [--seed N] [--count N] [--seconds N] [--threads N] [--tier NAME]
+ *
+ * Teams of harts share an engine. Each hart runs programs of its own, which rewrite, remap and
+ * unmap their code, and ones whose code others run at the same time; both call functions that all
+ * share: atomics, lr and sc, locks, and code that is written anew meanwhile. Somebody drops and
+ * flushes translations all the time. --count: programs in all; --seconds: goes on that long
+ * instead.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "team.h"
+
+#define TEAM_SECONDS 120u /* more: it does not end */
+#define MAX_BAD      5u
+
+struct options {
+    uint64_t seed, count, seconds, threads;
+    int tier;
+};
+
+/* What a team's process says. */
+struct answer {
+    uint64_t programs, dropped;
+    struct engine_stats stats;
+};
+
+static uint64_t now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec;
+}
+
+static void team_process(uint64_t seed, unsigned tier, unsigned threads, struct answer *a)
+{
+    static struct team t;
+    alarm(TEAM_SECONDS);
+    bool good = team_run(&t, seed, tier, threads);
+    for (unsigned k = 0; k < threads; k++) {
+        a->programs += t.members[k].programs;
+        a->dropped += t.members[k].dropped;
+    }
+    a->stats.blocks += t.stats.blocks;
+    a->stats.invalidated += t.stats.invalidated;
+    a->stats.flushes += t.stats.flushes;
+    a->stats.links += t.stats.links;
+    exit(good ? 0 : 1); /* not _exit: coverage is written at exit */
+}
+
+static bool team(uint64_t seed, unsigned tier, unsigned threads, struct answer *a)
+{
+    int status;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0)
+        team_process(seed, tier, threads, a);
+    if (pid < 0 || waitpid(pid, &status, 0) < 0) {
+        perror("team");
+        exit(2);
+    }
+    if (WIFSIGNALED(status))
+        printf("# seed %" PRIu64 ", %u members, %s: it %s\n", seed, threads, tiers[tier].name,
+               WTERMSIG(status) == SIGALRM ? "does not end" : strsignal(WTERMSIG(status)));
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static bool parse(int argc, char **argv, struct options *o)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i], *value = i + 1 < argc ? argv[++i] : NULL;
+        char *end = NULL;
+        if (!value)
+            return false;
+        uint64_t n = strtoull(value, &end, 0);
+        if (!strcmp(name, "--tier")) {
+            for (unsigned t = 0; t < n_tiers; t++)
+                if (!strcmp(value, tiers[t].name))
+                    o->tier = (int)t;
+            if (o->tier < 0)
+                return false;
+            continue;
+        }
+        uint64_t *to = !strcmp(name, "--seed")      ? &o->seed
+                       : !strcmp(name, "--count")   ? &o->count
+                       : !strcmp(name, "--seconds") ? &o->seconds
+                       : !strcmp(name, "--threads") ? &o->threads
+                                                    : NULL;
+        if (!to || end == value || *end)
+            return false;
+        *to = n;
+    }
+    return o->count && o->threads && o->threads <= MAX_MEMBERS;
+}
+
+static unsigned next_tier(const struct options *o, unsigned n)
+{
+    if (o->tier >= 0)
+        return (unsigned)o->tier;
+    while (!tier_runs(n % n_tiers))
+        n++;
+    return n % n_tiers;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.seed = 1, .count = 4000, .threads = 4, .tier = -1};
+    if (!parse(argc, argv, &o)) {
+        fprintf(stderr, "usage: random_threads [--seed N] [--count N] [--seconds N] [--threads N] "
+                        "[--tier NAME]\n");
+        return 2;
+    }
+    struct answer *a =
+        mmap(NULL, sizeof *a, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (a == MAP_FAILED)
+        abort();
+    uint64_t deadline = o.seconds ? now() + o.seconds : 0;
+    unsigned bad = 0, n = 0;
+    while (bad < MAX_BAD && (deadline ? now() < deadline : a->programs < o.count)) {
+        bad += !team(o.seed + n * TEAM_SEEDS, next_tier(&o, n), (unsigned)o.threads, a);
+        n++;
+    }
+    const struct engine_stats *s = &a->stats;
+    printf("# seeds from %" PRIu64 ": %u teams, %" PRIu64 " programs, %" PRIu64 " dropped; %" PRIu64
+           " blocks translated, %" PRIu64 " links, %" PRIu64 " dropped, %" PRIu64 " flushes\n",
+           o.seed, n, a->programs, a->dropped, s->blocks, s->links, s->invalidated, s->flushes);
+    const char *name = "several harts of one engine compute what each does alone";
+    if (bad)
+        printf("not ok - %s: %u of %u teams differ\n", name, bad, n);
+    else
+        printf("ok - %s (%" PRIu64 " programs from seed %" PRIu64 ")\n", name, a->programs, o.seed);
+    return bad != 0;
+}
