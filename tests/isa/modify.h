@@ -1,6 +1,6 @@
-/* Code that is rewritten while others run it, by the rules of fence.i (Volume I, Zifencei): a hart that
- * has made a fence.i runs what it wrote itself, and what another hart had written before a store that
- * it saw. All that is written is on one page. */
+/* Code that is rewritten while others run it, by the rules of fence.i (Volume I, Zifencei): a hart
+ * that has made a fence.i runs what it wrote itself, and what another hart had written before a
+ * store that it saw. All that is written is on one page. */
 #ifndef MODIFY_H
 #define MODIFY_H
 

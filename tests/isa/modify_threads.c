@@ -1,4 +1,5 @@
-/* Code that is rewritten while others run it, on threads of a process. usage: modify_threads ROUNDS */
+/* Code that is rewritten while others run it, on threads of a process. usage: modify_threads ROUNDS
+ */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,8 @@ int main(int argc, char **argv)
     pthread_t threads[ACTORS];
     struct outcome all = {0, 0};
     rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : 1000;
-    stage = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    stage =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stage == MAP_FAILED)
         abort();
     stage_init(stage);
