@@ -221,7 +221,8 @@ static int wait_started(struct workload *w, int control, struct error **err)
         answer = json_parse_object(line.data ? line.data : "", line.len, "answer", &why);
     if (json_get_bool(answer, "ok", false))
         return 0;
-    proc_signal(w->pidfd, SIGQUIT); /* at once, and with all that it holds (machine/launch.h) */
+    if (!answer) /* at once, and with all that it holds (machine/launch.h) */
+        proc_signal(w->pidfd, SIGQUIT);
     struct pollfd p = {.fd = w->pidfd, .events = POLLIN};
     if (poll(&p, 1, QUIT_MS) != 1)
         proc_signal(w->pidfd, SIGKILL);

@@ -63,14 +63,14 @@ static int list_open(struct fd_list *out, const struct fd_list *before, struct e
     AUTO_CLOSEDIR DIR *d = opendir("/proc/self/fd");
     if (!d)
         return error_set(err, errno, "open /proc/self/fd");
-    for (const struct dirent *e; (e = readdir(d));) {
+    for (const struct dirent *e; errno = 0, (e = readdir(d));) {
         int fd = atoi(e->d_name);
         if (e->d_name[0] == '.' || fd == dirfd(d) || (before && has(before, fd)))
             continue;
         out->fds = xrealloc(out->fds, (out->n + 2) * sizeof *out->fds);
         out->fds[out->n++] = fd;
     }
-    return 0;
+    return errno ? error_set(err, errno, "read /proc/self/fd") : 0;
 }
 
 /* In the launcher: ports are bound with the caller's rights, and what cannot be had is told. The

@@ -15,7 +15,7 @@ INJECT = str(BUILD / "tests/container/inject")
 LONG = os.environ.get("WIRT_TEST_LONG") == "1"
 SHARE = int(os.environ.get("WIRT_TEST_SHARE", "30"))
 SEED = int(os.environ.get("WIRT_TEST_SEED", str(random.randrange(1 << 30))))
-# Of the long run a part, by its number: "0:500".
+# A part of them, by number: "0:500".
 RANGE = [int(x) if x else None for x in os.environ.get("WIRT_TEST_RANGE", ":").split(":")]
 MESSAGE_CALLS = (1, 20)  # write, writev: the message itself may be what failed
 HANG = 98
@@ -27,6 +27,7 @@ class Case:
     answered 0 and its effect is not there; clean(): takes away by force; left(): what is there still."""
     excluded = ()
     seconds = 40
+    output = -1  # a descriptor of its last output
 
     def before(self):
         pass
@@ -37,6 +38,8 @@ class Case:
 
     def inject(self, *options):
         """Status, output, report. The output by way of a file: what is left running may hold it open."""
+        if self.output >= 0:
+            os.close(self.output)
         with tempfile.TemporaryFile() as out, tempfile.NamedTemporaryFile("r") as report:
             x = [a for e in self.excluded for a in ("-x", e)]
             at = options.index("REPORT")
@@ -44,7 +47,7 @@ class Case:
             p = subprocess.run([INJECT, *options, *x, "-s", str(self.seconds), "--", *self.command()],
                                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                                timeout=self.seconds + 60, check=False)
-            self.output = os.fstat(out.fileno())
+            self.output = os.dup(out.fileno())
             out.seek(0)
             return p.returncode, out.read().decode(errors="replace"), report.read().split("\n")
 
@@ -95,12 +98,12 @@ def each_call(case):
     for task, n, _, values in case.calls():
         todo += [(task, n, k) for k in (range(values) if LONG else [rnd.randrange(values)])]
     start = 0 if LONG else rnd.randrange(SHARE)
-    chosen = todo[slice(*RANGE)] if LONG else todo[start::SHARE]
+    chosen = (todo if LONG else todo[start::SHARE])[slice(*RANGE)]
     wrong = []
     for i, (task, n, k) in enumerate(chosen):
         w = case.attempt(task, n, k)
         if w:
-            print(f"# {i + (RANGE[0] or 0) if LONG else i}: {w}", flush=True)
+            print(f"# {i + (RANGE[0] or 0)}: {w}", flush=True)
             wrong.append(w)
     print(f"# {type(case).__name__}: {len(chosen)} of {len(todo)} faults, WIRT_TEST_SEED={SEED}", flush=True)
     check(not wrong, f"{len(wrong)} of {len(chosen)}: {wrong[:2]}")

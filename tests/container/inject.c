@@ -13,6 +13,7 @@
  * "crash TASK SIGNAL" of one of ours that a fault ended, "hang" when PROGRAM took longer than -s
  * seconds (30), in which case all are killed. The exit status is PROGRAM's (128 + n for signal n).
  * What it leaves running runs on untraced. */
+#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -36,7 +37,8 @@ struct task {
     pid_t pid;
     char *name; /* NULL: stopped before its parent's event told of it */
     int children;
-    unsigned long calls, since_exec;
+    unsigned long calls;
+    bool loaded; /* the loader has made its thread's memory */
     bool ours, injecting, waiting;
     int code;                    /* the errno that the call at hand answers */
     unsigned long long argument; /* its first, which was exchanged */
@@ -218,7 +220,7 @@ static struct task *add(pid_t pid, char *name, const struct task *parent)
     }
     *t = (struct task){.pid = pid, .name = name, .waiting = t->waiting};
     if (parent)
-        t->ours = parent->ours;
+        t->ours = parent->ours, t->loaded = parent->loaded;
     return t;
 }
 
@@ -265,9 +267,11 @@ static void at_syscall(struct task *t)
         uint64_t nr = info.entry.nr;
         struct choices c = plausible(nr);
         t->calls++;
-        /* The loader's first memory, without which it falls before there is a program. */
-        if (++t->since_exec <= 3 && nr == SYS_mmap)
+        /* The loader's own memory, without which it falls before there is a program; of what it
+         * maps of files it can tell. */
+        if (!t->loaded && nr == SYS_mmap && (int)info.entry.args[4] == -1)
             c.len = 0;
+        t->loaded |= nr == SYS_arch_prctl && info.entry.args[0] == ARCH_SET_FS;
         if (listing && c.len)
             fprintf(report, "call %s %lu %lu %lu\n", t->name, t->calls, (unsigned long)nr, c.len);
         if (listing || done || strcmp(t->name, target) || t->calls != target_n || !c.len)
@@ -307,7 +311,7 @@ static bool at_exec(struct task *t)
         drop(t);
         return false;
     }
-    t->since_exec = 0;
+    t->loaded = false;
     t->ours = now;
     return true;
 }
@@ -372,7 +376,8 @@ static void ended(pid_t pid, int status)
     if (!t)
         return;
     int s = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    if (t->ours && s && s != SIGKILL && s != SIGTERM && s != SIGINT && s != SIGHUP && s != SIGPIPE)
+    if (t->ours && s && s != SIGKILL && s != SIGTERM && s != SIGINT && s != SIGHUP &&
+        s != SIGPIPE && s != SIGQUIT)
         fprintf(report, "crash %s %d\n", t->name, s);
     drop(t);
 }

@@ -15,10 +15,10 @@ from guests import WALLS, WIRT, Wirt  # noqa: E402
 need_rights("guest/faults")
 
 
-def holders(st):
-    """Who has the file open: a caller that waits for the end of its output would wait for them."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+def holders(file):
+    """Who else has the file open: a caller that waits for the end of its output would wait for them."""
+    found, st = [], os.fstat(file)
+    for pid in filter(lambda p: p.isdigit() and int(p) != os.getpid(), os.listdir("/proc")):
         for link in glob.glob(f"/proc/{pid}/fd/*"):
             try:
                 if os.path.samestat(os.stat(link), st):
