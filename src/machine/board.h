@@ -57,6 +57,8 @@ struct machine {
     pthread_cond_t changed;     /* a hart parked or unparked, fences were done, a request came */
     atomic_bool paused, ending; /* what harts are to do at the next safe point */
     unsigned n_parked;          /* harts in pause */
+    unsigned n_entered;         /* harts whose thread has tried to be filtered */
+    bool unfiltered;            /* and one could not */
 
     /* Why it ends: set once, under lock, before `ending`. */
     bool end_set;

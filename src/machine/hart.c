@@ -258,10 +258,16 @@ void *hart_main(void *arg)
 {
     struct hart *h = arg;
     ERROR_CLEANUP err = NULL;
-    if (jail_filter(JAIL_HART, &err) < 0) {
+    bool filtered = jail_filter(JAIL_HART, &err) == 0;
+    if (!filtered) {
         log_error("hart %u: %s", h->id, error_text(err));
         machine_request_end(h->m, MACHINE_STOPPED, 125);
     }
+    pthread_mutex_lock(&h->m->lock);
+    h->m->n_entered++;
+    h->m->unfiltered |= !filtered;
+    pthread_cond_broadcast(&h->m->changed);
+    pthread_mutex_unlock(&h->m->lock);
     pthread_mutex_lock(&h->lock);
     hart_unpark(h);
     pthread_mutex_unlock(&h->lock);

@@ -91,8 +91,10 @@ size_t machine_console_read(struct machine *m, void *data, size_t len)
     return uart_read(m->uart, data, len);
 }
 
+/* They are filtered when this answers: nobody is told of a machine that is not. */
 static int start_threads(struct machine *m, struct error **err)
 {
+    m->n_entered = 0;
     for (unsigned i = 0; i < m->n_harts; i++) {
         struct hart *h = &m->harts[i];
         int e = pthread_create(&h->thread, NULL, hart_main, h);
@@ -100,7 +102,12 @@ static int start_threads(struct machine *m, struct error **err)
             return error_set(err, e, "hart %u: pthread_create", i);
         h->thread_started = true;
     }
-    return 0;
+    pthread_mutex_lock(&m->lock);
+    while (m->n_entered < m->n_harts)
+        pthread_cond_wait(&m->changed, &m->lock);
+    bool filtered = !m->unfiltered;
+    pthread_mutex_unlock(&m->lock);
+    return filtered ? 0 : error_set(err, 0, "a hart's system calls could not be filtered");
 }
 
 static void join_threads(struct machine *m)

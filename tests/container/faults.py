@@ -101,6 +101,8 @@ def each_call(case):
     chosen = (todo if LONG else todo[start::SHARE])[slice(*RANGE)]
     wrong = []
     for i, (task, n, k) in enumerate(chosen):
+        if i and i % 100 == 0 and len(chosen) > 200:
+            print(f"# {i} of {len(chosen)}", flush=True)
         w = case.attempt(task, n, k)
         if w:
             print(f"# {i + (RANGE[0] or 0)}: {w}", flush=True)

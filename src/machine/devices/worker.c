@@ -10,13 +10,16 @@ static void *run(void *opaque)
     ERROR_CLEANUP err = NULL;
     if (w->enter)
         w->enter(w->enter_arg);
-    if (jail_filter(w->kind, &err) < 0 || loop_run(w->loop, &err) < 0)
+    int r = jail_filter(w->kind, &w->why);
+    sem_post(&w->entered);
+    if (r == 0 && loop_run(w->loop, &err) < 0)
         log_error("%s: %s", w->name, error_text(err));
     return NULL;
 }
 
 int worker_start(struct worker *w, struct error **err)
 {
+    sem_init(&w->entered, 0, 0);
     w->loop = loop_new(err);
     if (!w->loop)
         return -1;
@@ -28,7 +31,9 @@ int worker_start(struct worker *w, struct error **err)
     if (rc)
         return error_set(err, rc, "thread");
     w->started = true;
-    return 0;
+    while (sem_wait(&w->entered) < 0)
+        ;
+    return w->why ? error_set(err, 0, "%s: %s", w->name, error_text(w->why)) : 0;
 }
 
 static void quit(void *loop)
@@ -42,5 +47,6 @@ void worker_stop(struct worker *w)
         loop_call(w->loop, quit, w->loop);
         pthread_join(w->thread, NULL);
     }
+    error_free(&w->why);
     loop_free(w->loop);
 }

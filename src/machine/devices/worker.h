@@ -4,6 +4,7 @@
 #define WIRT_MACHINE_DEVICES_WORKER_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 
 #include "base/loop.h"
@@ -17,10 +18,12 @@ struct worker {
     void *enter_arg;
     pthread_t thread;
     bool started;
+    sem_t entered;     /* it is filtered, or: */
+    struct error *why; /* it is not */
 };
 
-/* Starts the thread, with all signals blocked. The caller has zeroed *w and set name, kind and
- * enter, and in any case calls worker_stop. */
+/* Starts the thread, with all signals blocked; it is filtered when this answers. The caller has
+ * zeroed *w and set name, kind and enter, and in any case calls worker_stop. */
 int worker_start(struct worker *w, struct error **err);
 
 /* Ends the thread, after what it is doing, and frees the loop. */
