@@ -171,7 +171,8 @@ static enum engine_exit run_reference(struct hart *h)
 {
     static _Thread_local struct ir_block block;
     bool inside = h->shared && is_shared(h->cpu.pc);
-    for (unsigned n = 0; n < REFERENCE_INSNS; n++) {
+    unsigned most = REFERENCE_INSNS * (h->p->setting.storm ? 20 : 1);
+    for (unsigned n = 0; n < most; n++) {
         bool was_inside = inside;
         inside = h->shared && is_shared(h->cpu.pc);
         if (inside && !was_inside && !is_shared_entry(h->cpu.pc))

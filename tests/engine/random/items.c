@@ -361,9 +361,9 @@ static void refresh_item(struct maker *m)
 }
 
 /* A call of a function that all harts call, of whatever is in a register. */
-static void shared_item(struct maker *m)
+static void shared_item(struct maker *m, unsigned function)
 {
-    uint64_t to = shared_entry(below(&m->r, SHARED_FUNCTIONS));
+    uint64_t to = shared_entry(function);
     uint32_t high = (uint32_t)((to + 0x800) & ~UINT64_C(0xfff));
     if (chance(&m->r, 70))
         one(m, put_imm(INSN_addi, 10, read_x(m), 0));
@@ -435,9 +435,14 @@ void make_items(struct maker *m)
     if (!all)
         all = weight[0] = 1;
     uint32_t size = 4 + below(r, chance(r, 70) ? 40 : 160);
+    if (m->setting.storm) {
+        for (unsigned k = 0; k < 2; k++)
+            shared_item(m, SHARED_STORM);
+        size = 0;
+    }
     while (m->p->n_items < size) {
         if (m->setting.together && chance(r, 15)) {
-            shared_item(m);
+            shared_item(m, below(r, SHARED_STORM));
             continue;
         }
         unsigned k = 0, n = below(r, all);

@@ -64,6 +64,7 @@ struct event {
 struct setting {
     uint64_t arena; /* guest address of page 0 */
     bool together;  /* beside others: it calls the shared functions */
+    bool storm;     /* it calls nothing but SHARED_STORM */
     bool common;    /* its code is what others run at the same time: no event, and nothing that
                        writes code */
 };

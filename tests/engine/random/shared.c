@@ -58,6 +58,9 @@ static const struct field {
     {"sum by amocas.w", SUM_4, 144, 4},
     {"what was exchanged", SUM_8, 112, 8},
     {"sum by plain stores", SUM_8, 184, 8},
+    {"storm by amoadd.d", SUM_8, 192, 8},
+    {"storm by amoadd.w", SUM_4, 200, 8},
+    {"storm by lr.d, sc.d", SUM_8, 208, 8},
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 
@@ -66,6 +69,7 @@ static const struct field {
 #define AT_PUBLISH 152 /* two numbers of 8 bytes */
 #define AT_NEXT    168 /* where a function goes on */
 #define AT_PLAIN   176 /* a lock, and a sum */
+#define AT_STORM   192
 
 #define SITES 3u
 
@@ -260,6 +264,28 @@ static void which_copy(void)
     end();
 }
 
+/* Atomics of many kinds one after the other, so that harts that begin together meet at each. */
+static void storm(void)
+{
+    begin();
+    put(put_imm(INSN_addi, T4, 0, 1500));
+    address(AT_STORM);
+    unsigned top = here();
+    put(put_r(INSN_amoadd_d, T0, T2, A0));
+    put(put_imm(INSN_addi, T2, T2, 8));
+    put(put_r(INSN_amoadd_w, 0, T2, A0) | ORDER_AQ);
+    put(put_imm(INSN_addi, T2, T2, 8));
+    unsigned again = here();
+    put(put_r(INSN_lr_d, T0, T2, 0));
+    put(put_r(INSN_add, T1, T0, A0));
+    put(put_r(INSN_sc_d, T3, T2, T1));
+    branch(INSN_bne, T3, 0, again);
+    put(put_imm(INSN_addi, T2, T2, -16));
+    put(put_imm(INSN_addi, T4, T4, -1));
+    branch(INSN_bne, T4, 0, top);
+    end();
+}
+
 /* The page's end is within the instruction that a number is in. */
 static void make(void)
 {
@@ -288,6 +314,7 @@ static void make(void)
     newest(BY_WALL);
     rewritten();
     which_copy();
+    storm();
     made.base = (uint16_t)(PAGE - 2 - made.number[BY_FENCE_I]);
 }
 

@@ -2,12 +2,14 @@
 #include "team.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #define ARENA_STEP UINT64_C(0x1237000) /* no difference of arenas is a number that programs use */
 #define NAME_STEP  UINT64_C(0x100000)
+#define STORMS     24u /* one program of so many is one */
 
 /* Code that all members have: what follows a program in its pages is what a world's frames have. */
 static void make_commons(struct team *t)
@@ -99,8 +101,19 @@ static void next_program(struct member *m, struct program *p)
         *p = t->commons[seed % COMMON_COUNT];
         other_values(p, seed);
     } else {
-        generate(p, seed, (struct setting){.arena = m->world.arena, .together = true});
+        bool storm = m->programs % STORMS == STORMS - 1;
+        generate(p, seed,
+                 (struct setting){.arena = m->world.arena, .together = true, .storm = storm});
     }
+}
+
+/* Waits for a second one who is about to begin a storm; not for long. */
+static void meet(struct team *t)
+{
+    unsigned n = atomic_fetch_add(&t->met, 1);
+    for (unsigned k = 0; k < 200000 && n % 2 == 0 && atomic_load(&t->met) == n + 1; k++)
+        if (k % 1000 == 999)
+            sched_yield();
 }
 
 static void run_one(struct member *m, struct program *p)
@@ -116,6 +129,8 @@ static void run_one(struct member *m, struct program *p)
         m->dropped++;
         return;
     }
+    if (p->setting.storm)
+        meet(m->team);
     hart_run(m->hart, p);
     if (differs(m->reference, m->hart, why, sizeof why))
         tell(m, p, why);

@@ -36,6 +36,7 @@ struct team {
     unsigned n;
     struct member members[MAX_MEMBERS];
     atomic_uint left;   /* members that are not done */
+    atomic_uint met;    /* members that were about to begin a storm */
     atomic_bool failed; /* somebody has printed a difference */
     struct engine_stats stats;
 };
