@@ -39,6 +39,9 @@ static const char usage[] =
     "  --fd N          the program is what descriptor N is open on; PROGRAM is only its name\n"
     "  --emulator-fd N descriptor N is open on wirt-riscv64 itself (where there is no /proc)\n"
     "  --seccomp-fd N  descriptor N has the seccomp filters that the program inherits\n"
+    "  --messages-fd N -strace and --stats write to descriptor N\n"
+    "  --report-fd N   why the program cannot be started goes to descriptor N, not to standard\n"
+    "                  error; it is closed when the program begins\n"
     "  --help, --version\n"
     "\n"
     "Exit status: the program's; 126 if it cannot be run, 127 if it is not found, 125 for wrong "
@@ -54,6 +57,8 @@ enum {
     OPT_FD,
     OPT_EMULATOR_FD,
     OPT_SECCOMP_FD,
+    OPT_MESSAGES_FD,
+    OPT_REPORT_FD,
     OPT_HELP,
     OPT_VERSION
 };
@@ -69,6 +74,8 @@ static const struct option long_options[] = {
     {"fd", required_argument, NULL, OPT_FD},
     {"emulator-fd", required_argument, NULL, OPT_EMULATOR_FD},
     {"seccomp-fd", required_argument, NULL, OPT_SECCOMP_FD},
+    {"messages-fd", required_argument, NULL, OPT_MESSAGES_FD},
+    {"report-fd", required_argument, NULL, OPT_REPORT_FD},
     {NULL, 0, NULL, 0},
 };
 
@@ -161,6 +168,8 @@ static int parse_options(int argc, char **argv, struct process_config *c, char *
         case OPT_FD: c->program_fd = descriptor(optarg, "--fd"); break;
         case OPT_EMULATOR_FD: c->emulator_fd = descriptor(optarg, "--emulator-fd"); break;
         case OPT_SECCOMP_FD: c->seccomp_fd = descriptor(optarg, "--seccomp-fd"); break;
+        case OPT_MESSAGES_FD: c->messages_fd = descriptor(optarg, "--messages-fd"); break;
+        case OPT_REPORT_FD: c->report_fd = descriptor(optarg, "--report-fd"); break;
         case 'h':
         case OPT_HELP: fputs(usage, stdout); exit(0);
         case OPT_VERSION: puts("wirt-riscv64 " WIRT_VERSION); exit(0);
@@ -189,6 +198,8 @@ int main(int argc, char **argv)
     struct process_config config = {.program_fd = -1,
                                     .emulator_fd = -1,
                                     .seccomp_fd = -1,
+                                    .messages_fd = -1,
+                                    .report_fd = -1,
                                     .sysroot = secure_getenv("WIRT_RISCV64_L")};
     char *argv0 = NULL;
     log_init("wirt-riscv64", LOG_WARN);
@@ -210,7 +221,11 @@ int main(int argc, char **argv)
     if (argv0)
         config.argv[0] = argv0;
     config.envp = environ;
-    if (process_exec(&config, &err) < 0)
+    process_exec(&config, &err); /* comes back only when the program could not be started */
+    bool missing = error_code(err) == ENOENT;
+    /* As whoever starts us reads it (src/guest/spawn.h): the error's number and text. */
+    if (config.report_fd < 0 ||
+        dprintf(config.report_fd, "%d %s", missing ? ENOENT : ENOEXEC, error_text(err)) < 0)
         log_error("%s", error_text(err));
-    return error_code(err) == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUNNING;
+    return missing ? EXIT_NOT_FOUND : EXIT_NOT_RUNNING;
 }

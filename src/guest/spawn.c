@@ -87,13 +87,21 @@ static int child_setup(const struct spawn *s, int slave, pid_t parent, struct er
     return 0;
 }
 
+/* Puts the report's end where the program looks for it. */
+static int hand_on_report(int report, struct error **err)
+{
+    int r = report == SPAWN_REPORT_FD ? fcntl(report, F_SETFD, 0) : dup2(report, SPAWN_REPORT_FD);
+    return r < 0 ? error_set(err, errno, "descriptor %d", SPAWN_REPORT_FD) : 0;
+}
+
 static void child(const struct spawn *s, int slave, pid_t parent, int report)
 {
     ERROR_CLEANUP err = NULL;
     struct keeper keeper = {.parent = parent, .guest = s->of};
     if (s->kept && keeper_fork(&keeper) < 0)
         error_set(&err, errno, "a process that keeps the guest's together");
-    else if (child_setup(s, slave, s->kept ? getppid() : parent, &err) == 0) {
+    else if (child_setup(s, slave, s->kept ? getppid() : parent, &err) == 0 &&
+             (!s->reports || hand_on_report(report, &err) == 0)) {
         execve(s->path, s->argv, s->envp);
         error_set(&err, errno, "run %s", s->path);
     }
@@ -104,8 +112,7 @@ static void child(const struct spawn *s, int slave, pid_t parent, int report)
     _exit(125);
 }
 
-/* What the child said before its exec; nothing at all means that the program runs. */
-static int read_report(int fd, struct error **err)
+int spawn_read_report(int fd, struct error **err)
 {
     char buf[2048];
     ssize_t n = read_full(fd, buf, sizeof buf - 1);
@@ -143,7 +150,7 @@ int spawn_start(const struct spawn *s, struct proc_id *id, int *pidfd, int *mast
     if (pid < 0)
         return error_set(err, errno, "fork");
     AUTO_CLOSE int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    int r = fd < 0 ? error_set(err, errno, "pidfd_open") : read_report(report, err);
+    int r = fd < 0 ? error_set(err, errno, "pidfd_open") : spawn_read_report(report, err);
     if (r == 0) {
         *id = proc_identify(pid);
         if (!id->start)

@@ -7,6 +7,9 @@
 #include "base/error.h"
 #include "guest/proc.h"
 
+/* Where in a child is told what keeps it from its program. */
+#define SPAWN_REPORT_FD 3
+
 struct spawn {
     const char *path; /* the program, by absolute path */
     char **argv, **envp;
@@ -14,6 +17,8 @@ struct spawn {
     int in, out, err;    /* its standard streams; unused with terminal */
     bool terminal;       /* give it a fresh terminal as streams and controlling terminal */
     bool raw;            /* ... in raw mode: the guest has a line discipline of its own */
+    bool reports;        /* it is wirt-riscv64, with --report-fd SPAWN_REPORT_FD: what keeps it from
+                            loading its program is answered as well */
     int keep[2];         /* descriptors that stay open under their numbers, or -1 */
     bool outlives;       /* not killed with its parent */
     bool kept;           /* by a keeper (keeper.h), which then is what is answered and waited for */
@@ -27,6 +32,9 @@ struct spawn {
  * close. What fails in the child, up to the exec, is answered here. */
 int spawn_start(const struct spawn *s, struct proc_id *id, int *pidfd, int *master,
                 struct error **err);
+
+/* Reads such a report to its end: 0 when nothing was wrong, else -1 with err. */
+int spawn_read_report(int fd, struct error **err);
 
 /* Waits for the end: the exit status, 128 + n for signal n, or -1 with err. */
 int spawn_wait(int pidfd, struct error **err);

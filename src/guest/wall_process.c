@@ -86,6 +86,8 @@ static int launch_init(struct launch *l, struct guest *g, char **command, char *
     if (!program)
         return -1;
     char **a = strv_add(NULL, xstrdup("wirt-riscv64"));
+    a = strv_add(a, xstrdup("--report-fd"));
+    a = strv_add(a, xasprintf("%d", SPAWN_REPORT_FD));
     if (s->rootfs) {
         a = strv_add(a, xstrdup("-L"));
         a = strv_add(a, xstrdup(s->rootfs));
@@ -113,6 +115,7 @@ static int launch_init(struct launch *l, struct guest *g, char **command, char *
                               .workdir = l->workdir,
                               .keep = {-1, -1},
                               .kept = true,
+                              .reports = true,
                               .prepare = prepare,
                               .arg = l};
     return 0;

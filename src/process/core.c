@@ -17,12 +17,12 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "process/space.h"
+#include "process/stop.h"
 
 #define SUFFIX        ".riscv64"
 #define COMM_SIZE     16
 #define ARGUMENT_SIZE 80
 #define CHUNK         65536
-#define N_NOTES       5
 
 /* struct elf_prstatus and elf_prpsinfo of linux/elfcore.h with riscv64's registers: pc, x1 to x31.
  */
@@ -130,9 +130,9 @@ static void note(struct str *out, uint32_t type, const void *data, size_t size)
     str_append(out, "\0\0\0", (4 - size % 4) % 4);
 }
 
-static void add_notes(const struct thread *t, const siginfo_t *info, struct str *out)
+/* What each thread has notes of; a debugger knows the threads by the first, NT_PRSTATUS. */
+static void add_status(const struct thread *t, const siginfo_t *info, struct str *out)
 {
-    const struct process *p = t->process;
     struct prstatus s = {.signo = info->si_signo,
                          .code = info->si_code,
                          .cursig = (int16_t)info->si_signo,
@@ -145,14 +145,24 @@ static void add_notes(const struct thread *t, const siginfo_t *info, struct str 
     s.regs[0] = t->cpu.pc;
     memcpy(s.regs + 1, t->cpu.x + 1, 31 * sizeof(uint64_t));
     note(out, NT_PRSTATUS, &s, sizeof s);
+}
 
+static void add_floats(const struct thread *t, struct str *out)
+{
+    struct fpregs f = {.fcsr = (uint32_t)t->cpu.frm << 5 | t->cpu.fflags};
+    memcpy(f.f, t->cpu.f, sizeof f.f);
+    note(out, NT_FPREGSET, &f, sizeof f);
+}
+
+static void add_process(const struct process *p, const siginfo_t *info, struct str *out)
+{
     struct prpsinfo i = {.sname = 'R',
                          .uid = getuid(),
                          .gid = getgid(),
                          .pid = getpid(),
-                         .ppid = s.ppid,
-                         .pgrp = s.pgrp,
-                         .sid = s.sid};
+                         .ppid = getppid(),
+                         .pgrp = getpgrp(),
+                         .sid = getsid(0)};
     prctl(PR_GET_NAME, i.fname);
     size_t len = p->args_len < sizeof i.psargs - 1 ? p->args_len : sizeof i.psargs - 1;
     guest_read(i.psargs, p->args, len);
@@ -165,10 +175,22 @@ static void add_notes(const struct thread *t, const siginfo_t *info, struct str 
     AUTO_FREE char *auxv = xcalloc(1, p->auxv_len + 1);
     guest_read(auxv, p->auxv, p->auxv_len);
     note(out, NT_AUXV, auxv, p->auxv_len);
+}
 
-    struct fpregs f = {.fcsr = (uint32_t)t->cpu.frm << 5 | t->cpu.fflags};
-    memcpy(f.f, t->cpu.f, sizeof f.f);
-    note(out, NT_FPREGSET, &f, sizeof f);
+/* In the order of linux/fs/binfmt_elf.c: the thread that dies first, and the process's notes behind
+ * its status. */
+static void add_notes(const struct thread *t, const siginfo_t *info, struct str *out)
+{
+    add_status(t, info, out);
+    add_process(t->process, info, out);
+    add_floats(t, out);
+    if (t->vfork_child) /* the others are its parent's */
+        return;
+    for (const struct thread *o = t->process->threads; o; o = o->next)
+        if (o != t) {
+            add_status(o, info, out);
+            add_floats(o, out);
+        }
 }
 
 struct segments {
@@ -253,13 +275,16 @@ static void write_core(const struct thread *t, const siginfo_t *info, int fd, ui
     free(s.ph);
 }
 
-void core_write(const struct thread *t, const siginfo_t *info)
+void core_write(struct thread *t, const siginfo_t *info, bool go_on)
 {
     struct rlimit r;
     if (getrlimit(RLIMIT_CORE, &r) < 0 || r.rlim_cur < PAGE_SIZE ||
         prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1)
         return;
+    while (!stop_others(t))
+        stop_wait(t);
     AUTO_CLOSE int fd = open_core(t, info->si_signo);
     if (fd >= 0)
         write_core(t, info, fd, r.rlim_cur);
+    stop_end(t, go_on);
 }

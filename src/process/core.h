@@ -4,9 +4,11 @@
 
 #include "process/state.h"
 
-/* t dies of that signal: leaves what a riscv64 kernel would have dumped, beside what the host's
- * kernel dumps (which is the emulator) and under its name with ".riscv64" behind it, where
- * RLIMIT_CORE and core_pattern let a file be written. */
-void core_write(const struct thread *t, const siginfo_t *info);
+/* t dies of that signal: stops the other threads, and leaves what a riscv64 kernel would have
+ * dumped, beside what the host's kernel dumps (which is the emulator) and under its name with
+ * ".riscv64" behind it, where RLIMIT_CORE and core_pattern let a file be written. go_on: the others
+ * then go on, as the signal is still to come; else they stay where they are. When another thread
+ * dies already, t waits for that. */
+void core_write(struct thread *t, const siginfo_t *info, bool go_on);
 
 #endif

@@ -20,7 +20,7 @@
 #define SCRIPT_DEPTH  4                 /* scripts that are interpreted by scripts */
 #define HEAD_SIZE     257               /* one more than is looked at */
 #define MAX_ARGUMENTS ((size_t)1 << 20) /* far more than the host's kernel takes */
-#define MAX_OPTIONS   26                /* of the emulator, see emulator_options_begin */
+#define MAX_OPTIONS   28                /* of the emulator, see emulator_options_begin */
 
 bool shebang_parse(const uint8_t *head, size_t len, struct shebang *out)
 {
@@ -68,7 +68,7 @@ struct exec {
     const char *options[MAX_OPTIONS];
     size_t n_options;
     char limits[2][64];      /* arguments of --limit */
-    char descriptors[3][12]; /* of --fd, --emulator-fd, --seccomp-fd */
+    char descriptors[4][12]; /* of --fd, --emulator-fd, --messages-fd, --seccomp-fd */
     const char **argv;       /* room for what goes in front before it */
     size_t argc;
 };
@@ -255,13 +255,15 @@ static bool gives_rights(const struct exec *x)
 static long exec_emulator(struct exec *x, uint64_t envp)
 {
     struct thread *t = x->thread;
-    int self = t->process->emulator_fd;
+    int self = t->process->emulator_fd, messages = t->process->messages_fd;
     emulator_options_begin(x);
     long file = hand_on(x, 0, "--fd", x->fd);
     long emulator = file < 0 ? file : hand_on(x, 1, "--emulator-fd", self);
+    /* For want of a descriptor: its own standard error then. */
+    long told = emulator < 0 || messages < 0 ? -1 : hand_on(x, 2, "--messages-fd", messages);
     long filters = emulator < 0 ? emulator : seccomp_save(t), kept = -1;
     if (filters >= 0)
-        kept = hand_on(x, 2, "--seccomp-fd", (int)filters);
+        kept = hand_on(x, 3, "--seccomp-fd", (int)filters);
     long r = filters >= 0 ? kept : filters == -1 ? 0 : filters;
     if (r >= 0) {
         emulator_options_end(x);
@@ -278,6 +280,8 @@ static long exec_emulator(struct exec *x, uint64_t envp)
         HOST_CALL(SYS_close, kept);
     if (filters >= 0)
         HOST_CALL(SYS_close, filters);
+    if (told >= 0)
+        HOST_CALL(SYS_close, told);
     if (emulator >= 0)
         HOST_CALL(SYS_close, emulator);
     if (file >= 0)

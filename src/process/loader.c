@@ -334,8 +334,9 @@ static int open_interp(struct process *p, const char *guest_path, struct elf *e,
         error_set(err, errno, "%s", host.path);
     if (e->fd >= 0 && read_elf(e, err) == 0)
         return 0;
-    return error_prefix(err, "the program's interpreter (give -L the folder that has %s)",
-                        guest_path);
+    /* The path that was tried says nothing where it is the guest's own. */
+    const char *hint = p->sysroot ? "" : "; -L DIR names the folder that has it";
+    return error_prefix(err, "the program's interpreter %s%s", guest_path, hint);
 }
 
 static int load_interp(struct process *p, const char *guest_path, uint64_t *base, uint64_t *entry,

@@ -22,6 +22,7 @@
 #include "process/seccomp.h"
 #include "process/signal.h"
 #include "process/space.h"
+#include "process/stop.h"
 #include "process/syscall.h"
 #include "process/thread.h"
 #include "process/user_csr.h"
@@ -154,10 +155,14 @@ void thread_loop(struct thread *t)
     while (!t->exiting) {
         if (t->sig_pending)
             signal_deliver(t);
+        /* Whoever wants something says what, requests the exit, and looks at translated, in that
+         * order; here it is the other way round, with a full barrier in the middle. */
+        atomic_store_explicit(&t->translated, true, memory_order_relaxed);
         atomic_store(&t->cpu.exit_request, 0);
-        if (t->sig_pending)
-            continue;
-        if (engine_run(&t->cpu) == EXIT_TRAP)
+        bool trapped = !t->sig_pending && !stop_wanted(t) && engine_run(&t->cpu) == EXIT_TRAP;
+        atomic_store_explicit(&t->translated, false, memory_order_release);
+        stop_point(t);
+        if (trapped)
             raise_trap(t);
     }
     thread_finish(t);
@@ -169,7 +174,7 @@ static void print_stats(struct process *p)
 {
     struct engine_stats s;
     engine_get_stats(p->engine, &s);
-    fprintf(stderr,
+    dprintf(p->messages_fd,
             "blocks %llu  guest instructions %llu  guest bytes %llu  host bytes %llu\n"
             "lookups %llu  hits %llu  links %llu  invalidated %llu  flushes %llu\n"
             "code cache %llu of %llu bytes\n",
@@ -220,6 +225,26 @@ static int move_away(int fd)
         return fd;
     close(fd);
     return moved;
+}
+
+void process_own_descriptors(const struct process *p, int out[N_OWN_DESCRIPTORS])
+{
+    const int own[] = {p->sysroot_fd, p->emulator_fd, p->exe_fd, p->messages_fd};
+    memcpy(out, own, sizeof own);
+}
+
+static int keep_messages(struct process *p, struct error **err)
+{
+    int fd = p->config.messages_fd;
+    if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return error_set(err, errno, "descriptor %d for messages", fd);
+    if (fd < 0 && (p->config.stats || p->config.strace)) {
+        fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        if (fd >= 0)
+            fd = move_away(fd);
+    }
+    p->messages_fd = fd; /* a standard error that is closed: nobody wants to know */
+    return 0;
 }
 
 static int find_sysroot(struct process *p, struct error **err)
@@ -297,7 +322,7 @@ int process_exec(const struct process_config *config, struct error **err)
     p->config = *config;
     pthread_mutex_init(&p->threads_lock, NULL);
     space_init(&p->space);
-    if (remember_emulator(p, err) < 0 || find_sysroot(p, err) < 0 ||
+    if (keep_messages(p, err) < 0 || remember_emulator(p, err) < 0 || find_sysroot(p, err) < 0 ||
         find_program_file(p, err) < 0 || start_engine(p, err) < 0)
         return -1;
     struct thread *t = thread_new(p, err);
@@ -317,6 +342,8 @@ int process_exec(const struct process_config *config, struct error **err)
     appearance_set(p);
     t->cpu.pc = program.pc;
     t->cpu.x[2] = program.sp;
+    if (config->report_fd >= 0)
+        close(config->report_fd);
     thread_enlist(t);
     thread_loop(t);
     return error_set(err, 0, "internal error: the first thread came back");

@@ -31,6 +31,9 @@ struct process_config {
     int emulator_fd; /* wirt-riscv64 itself, to be executed again for the program's own execve
                         of programs like it; -1: /proc/self/exe is opened. Taken over. */
     int seccomp_fd;  /* the filters that the program inherits (seccomp.h); -1: none. Taken over. */
+    int messages_fd; /* where strace and stats write, whatever the program does with its standard
+                        error; -1: a copy of that is made, if they are asked for. Taken over. */
+    int report_fd;   /* closed when the program is loaded, before its first instruction; -1: none */
 };
 
 /* Turns this process into the program. Returns only on failure to start it, with err (code ENOEXEC:

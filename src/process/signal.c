@@ -92,8 +92,9 @@ static void keep_signal(struct thread *t, const siginfo_t *info, ucontext_t *uc)
 }
 
 /* Says where, as an offset in this program's own file: that is what tells a developer more. */
-static void emulator_fault(const siginfo_t *info, const ucontext_t *uc)
+static void emulator_fault(const struct thread *t, const siginfo_t *info, const ucontext_t *uc)
 {
+    int to = t && t->process->messages_fd >= 0 ? t->process->messages_fd : STDERR_FILENO;
     extern const char __ehdr_start[];
     char line[160];
     int n = snprintf(line, sizeof line,
@@ -103,7 +104,7 @@ static void emulator_fault(const siginfo_t *info, const ucontext_t *uc)
                      (unsigned long long)uc->uc_mcontext.gregs[REG_RIP] -
                          (unsigned long long)__ehdr_start,
                      info->si_addr);
-    if (write(STDERR_FILENO, line, (size_t)n) < 0)
+    if (write(to, line, (size_t)n) < 0)
         n = 0;
     process_die(info->si_signo);
 }
@@ -133,7 +134,7 @@ static void on_signal(int signo, siginfo_t *info, void *context)
         uint64_t cause =
             uc->uc_mcontext.gregs[REG_ERR] & PAGE_FAULT_WRITE ? CAUSE_STORE_PAGE : CAUSE_LOAD_PAGE;
         if (!t || !engine_host_fault(&t->cpu, info, context, cause))
-            emulator_fault(info, uc);
+            emulator_fault(t, info, uc);
         t->fault_signo = signo;
         t->fault_code = info->si_code;
     } else if (t) {
@@ -260,7 +261,7 @@ _Noreturn static void die_of(struct thread *t, const siginfo_t *info)
 {
     signal_block_all();
     if (dumps_by_default(info->si_signo))
-        core_write(t, info);
+        core_write(t, info, false);
     process_die(info->si_signo);
 }
 
@@ -272,7 +273,7 @@ void signal_before_send(struct thread *t, int signo)
     siginfo_t info = {.si_signo = signo, .si_code = SI_TKILL};
     info.si_pid = getpid();
     info.si_uid = getuid();
-    core_write(t, &info);
+    core_write(t, &info, true);
 }
 
 /* The interrupted system call, if any, is made again or ends with EINTR. */

@@ -75,6 +75,7 @@ struct thread {
     bool vfork_child;   /* its own process, in the memory of a parent that waits */
     bool exiting;
     int exit_status;
+    atomic_bool translated; /* in the engine: its registers are not all in cpu */
 
     /* Signals: see signal.c. */
     uint64_t mask;            /* the guest's; the host thread's too, but for SIGSEGV and SIGBUS */
@@ -105,12 +106,14 @@ struct process {
     pthread_mutex_t threads_lock;
     struct thread *threads;
     unsigned n_threads;
-    int leader_status;      /* exit status of a leader that left before the others */
-    char *exe;              /* absolute path of the program as the guest knows it */
-    char *exe_host;         /* and as the host does */
-    const char *name;       /* what it was executed as: AT_EXECFN */
-    int exe_fd;             /* the program, open for reading, out of the guest's way */
+    _Atomic(struct thread *) stopper; /* whoever has stopped the others for a core file (stop.c) */
+    int leader_status;                /* exit status of a leader that left before the others */
+    char *exe;                        /* absolute path of the program as the guest knows it */
+    char *exe_host;                   /* and as the host does */
+    const char *name;                 /* what it was executed as: AT_EXECFN */
+    int exe_fd;                       /* the program, open for reading, out of the guest's way */
     int emulator_fd;        /* wirt-riscv64, likewise; -1: not known, there was no /proc */
+    int messages_fd;        /* for what the emulator itself has to say, likewise; -1: not kept */
     char *sysroot;          /* absolute, no slash at its end; NULL: none */
     int sysroot_fd;         /* O_PATH descriptor of it, out of the guest's way; -1: none */
     uint64_t signal_return; /* address of the code a handler returns to */
@@ -155,6 +158,10 @@ long host_wait(struct thread *t, long nr, uint64_t a, uint64_t b, uint64_t c, ui
 
 /* Runs the guest thread until it exits; then, unless that ended the process, returns. */
 void thread_loop(struct thread *t);
+
+/* The emulator's own descriptors, which for the guest are not there; -1: none. */
+#define N_OWN_DESCRIPTORS 4
+void process_own_descriptors(const struct process *p, int out[N_OWN_DESCRIPTORS]);
 
 /* Ends the process with an exit status (after the statistics, if wanted) or by a signal. */
 _Noreturn void process_exit(struct process *p, int status);

@@ -1,4 +1,5 @@
-/* -strace: a line a system call on standard error, in the form of strace(1). */
+/* -strace: a line a system call on what was standard error at the start, in the form of strace(1).
+ */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,10 +28,10 @@ static void add(struct line *l, const char *fmt, ...)
         l->len = sizeof l->text - 2;
 }
 
-static void finish(struct line *l)
+static void finish(const struct process *p, struct line *l)
 {
     l->text[l->len++] = '\n';
-    if (write(STDERR_FILENO, l->text, l->len) < 0)
+    if (write(p->messages_fd, l->text, l->len) < 0)
         l->len = 0; /* nobody to tell */
 }
 
@@ -163,7 +164,7 @@ void strace_call(const struct thread *t, uint64_t nr, const uint64_t a[6], const
     }
     if (result)
         add_result(&l, *result);
-    finish(&l);
+    finish(t->process, &l);
 }
 
 void strace_signal(const struct thread *t, const siginfo_t *info)
@@ -172,5 +173,5 @@ void strace_signal(const struct thread *t, const siginfo_t *info)
     add(&l, "%d --- ", (int)t->tid);
     add_argument(&l, 'g', (uint64_t)info->si_signo);
     add(&l, " {si_code=%d, si_addr=%p} ---", info->si_code, info->si_addr);
-    finish(&l);
+    finish(t->process, &l);
 }

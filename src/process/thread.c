@@ -178,6 +178,7 @@ static void only_survivor(struct thread *t)
     }
     p->threads = t;
     p->n_threads = 1;
+    atomic_store(&p->stopper, NULL); /* it was the parent that stopped */
     t->prev = t->next = NULL;
     t->leader = true;
     t->vfork_child = false;

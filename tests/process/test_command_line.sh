@@ -51,6 +51,28 @@ contains "-strace shows results" "ENOENT (No such file or directory)" "$(run -st
 run --trace "$scratch/trace" ./show >/dev/null
 check "--trace" grep -q . "$scratch/trace"
 
+# What the emulator says goes where standard error was, whatever the program has made of it.
+cat >mute.c <<'C'
+#include <fcntl.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    int fd = open("said", O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    if (argc > 1 && argv[1][0] == 'c')
+        close(2);
+    else
+        dup2(fd, 2);
+    if (argc > 2)
+        execv(argv[2], argv + 2);
+    return 0;
+}
+C
+riscv64-linux-gnu-gcc -O1 -static mute.c -o mute || exit 1
+contains "--stats of a program that closes standard error" "guest instructions" "$(run --stats ./mute close)"
+contains "--stats of one that leads it elsewhere" "guest instructions" "$(run --stats ./mute lead)"
+contains "-strace of what such a program executes" 'openat(AT_FDCWD, "/etc/wirt-test", O_RDONLY' "$(run -strace ./mute lead ./show)"
+equal "its standard error has none of it" "" "$(cat said)"
+
 # The sysroot: absolute paths and absolute links lead below it, what is not there is the host's.
 mkdir -p root/etc root/links
 echo "from the sysroot" >root/etc/real

@@ -213,9 +213,12 @@ long sys_lremovexattr(struct thread *t, const uint64_t a[6])
 
 static bool is_own(const struct thread *t, uint64_t fd)
 {
-    const struct process *p = t->process;
-    return (int)fd >= 0 &&
-           ((int)fd == p->sysroot_fd || (int)fd == p->emulator_fd || (int)fd == p->exe_fd);
+    int own[N_OWN_DESCRIPTORS];
+    process_own_descriptors(t->process, own);
+    for (size_t i = 0; (int)fd >= 0 && i < N_OWN_DESCRIPTORS; i++)
+        if ((int)fd == own[i])
+            return true;
+    return false;
 }
 
 long sys_close(struct thread *t, const uint64_t a[6])
@@ -237,12 +240,12 @@ long sys_close_range(struct thread *t, const uint64_t a[6])
     uint32_t first = (uint32_t)a[0], last = (uint32_t)a[1];
     if (first > last)
         return -EINVAL;
-    const struct process *p = t->process;
-    const int own[] = {p->sysroot_fd, p->emulator_fd, p->exe_fd};
+    int own[N_OWN_DESCRIPTORS];
+    process_own_descriptors(t->process, own);
     for (;;) { /* up to the next of ours, and on behind it */
         uint32_t next = last;
         bool found = false;
-        for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        for (size_t i = 0; i < N_OWN_DESCRIPTORS; i++)
             if (own[i] >= 0 && (uint32_t)own[i] >= first && (uint32_t)own[i] <= next) {
                 next = (uint32_t)own[i];
                 found = true;
