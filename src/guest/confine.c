@@ -46,8 +46,8 @@ static int bind(const struct guest_spec *s, const struct guest_mount *m, struct 
         return 0;
     /* The descriptor still names what is below the new mount: look it up again. */
     AUTO_CLOSE int on_top = rootfs_open(root, m->target, O_PATH);
-    AUTO_FREE char *top = xasprintf("/proc/self/fd/%d", on_top);
-    if (on_top < 0 || mount(NULL, top, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) < 0)
+    struct mount_attr a = {.attr_set = MOUNT_ATTR_RDONLY};
+    if (on_top < 0 || mount_setattr(on_top, "", AT_EMPTY_PATH | AT_RECURSIVE, &a, sizeof a) < 0)
         return error_set(err, 0, "-v %s:%s:ro: %s", m->source, m->target, strerror(errno));
     return 0;
 }

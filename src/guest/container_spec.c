@@ -1,28 +1,18 @@
 #include "guest/container_spec.h"
 
 #include <errno.h>
-#include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "guest/spawn.h"
 #include "guest/subids.h"
 #include "guest/wall.h"
 
-static json_object *words(const char *const *w)
-{
-    json_object *a = json_object_new_array();
-    for (; *w; w++)
-        json_object_array_add(a, json_object_new_string(*w));
-    return a;
-}
-
-#define WORDS(...) words((const char *const[]){__VA_ARGS__, NULL})
-
 char **container_command(const struct guest_spec *s, char *const *command, char *const *env,
-                         const char *workdir, struct error **err)
+                         const char *workdir, bool reports, struct error **err)
 {
     ERROR_CLEANUP why = NULL;
     AUTO_FREE char *path =
@@ -38,6 +28,10 @@ char **container_command(const struct guest_spec *s, char *const *command, char 
     if (!s->foreign)
         return strv_dup(command);
     char **v = strv_add(NULL, xstrdup(CONTAINER_EMULATOR));
+    if (reports) {
+        v = strv_add(v, xstrdup("--report-fd"));
+        v = strv_add(v, xasprintf("%d", SPAWN_REPORT_FD));
+    }
     v = strv_add(v, xstrdup("-0"));
     v = strv_add(v, xstrdup(command[0]));
     v = strv_add(v, path ? xstrdup(path) : xstrdup(command[0]));
@@ -56,9 +50,9 @@ static json_object *capabilities(const struct guest_spec *s)
         "CAP_KILL",        "CAP_MKNOD",   "CAP_NET_BIND_SERVICE", "CAP_NET_RAW",    "CAP_SETFCAP",
         "CAP_SETGID",      "CAP_SETPCAP", "CAP_SETUID",           "CAP_SYS_CHROOT", NULL};
     json_object *o = json_object_new_object();
-    json_object_object_add(o, "bounding", words(names));
-    json_object_object_add(o, "effective", words(names));
-    json_object_object_add(o, "permitted", words(names));
+    json_object_object_add(o, "bounding", json_words(names));
+    json_object_object_add(o, "effective", json_words(names));
+    json_object_object_add(o, "permitted", json_words(names));
     return o;
 }
 
@@ -70,7 +64,7 @@ static int add_process(json_object *o, const struct guest *g, struct error **err
         return -1;
     char **env = wall_environment(s, u.home ? u.home : "/", NULL);
     free(u.home);
-    char **args = container_command(s, s->command, env, s->workdir, err);
+    char **args = container_command(s, s->command, env, s->workdir, true, err);
     json_object *p = json_object_new_object();
     json_object_object_add(o, "process", p);
     json_put_bool(p, "terminal", s->tty);
@@ -124,7 +118,7 @@ static json_object *mounts(const struct guest_spec *s, const char *emulator, boo
         a, mount_entry("/dev/mqueue", "mqueue", "mqueue", WORDS("nosuid", "noexec", "nodev")));
     if (s->network == NETWORK_HOST && rootless)
         json_object_array_add(a, mount_entry("/sys", "none", "/sys",
-                                             WORDS("rbind", "nosuid", "noexec", "nodev", "ro")));
+                                             WORDS("rbind", "nosuid", "noexec", "nodev", "rro")));
     else
         json_object_array_add(
             a, mount_entry("/sys", "sysfs", "sysfs", WORDS("nosuid", "noexec", "nodev", "ro")));
@@ -140,7 +134,7 @@ static json_object *mounts(const struct guest_spec *s, const char *emulator, boo
     for (unsigned i = 0; i < s->n_mounts; i++)
         json_object_array_add(a,
                               mount_entry(s->mounts[i].target, "bind", s->mounts[i].source,
-                                          s->mounts[i].readonly ? WORDS("rbind", "ro", "rprivate")
+                                          s->mounts[i].readonly ? WORDS("rbind", "rro", "rprivate")
                                                                 : WORDS("rbind", "rprivate")));
     return a;
 }
@@ -218,111 +212,6 @@ static void refuse_devices(json_object *resources)
     json_object_object_add(resources, "devices", a);
 }
 
-/* clone with CLONE_NEWUSER: the one namespace that needs no capability, and gives them all. */
-static json_object *refuse_clone(void)
-{
-    json_object *rule = json_object_new_object(), *args = json_object_new_array(),
-                *arg = json_object_new_object();
-    json_put_int(arg, "index", 0);
-    json_put_int(arg, "value", CLONE_NEWUSER);
-    json_put_int(arg, "valueTwo", CLONE_NEWUSER);
-    json_put_str(arg, "op", "SCMP_CMP_MASKED_EQ");
-    json_object_array_add(args, arg);
-    json_object_object_add(rule, "names", WORDS("clone"));
-    json_put_str(rule, "action", "SCMP_ACT_ERRNO");
-    json_object_object_add(rule, "args", args);
-    return rule;
-}
-
-/* Calls that speak to the kernel as a whole and not to the container's part of it. Most of them ask
- * for a capability that a container does not have; this is the second lock. */
-static json_object *seccomp(const struct guest_spec *s)
-{
-    static const char *const refused[] = {"acct",
-                                          "add_key",
-                                          "bpf",
-                                          "clock_adjtime",
-                                          "clock_settime",
-                                          "create_module",
-                                          "delete_module",
-                                          "fanotify_init",
-                                          "finit_module",
-                                          "get_mempolicy",
-                                          "init_module",
-                                          "kexec_file_load",
-                                          "kexec_load",
-                                          "keyctl",
-                                          "lookup_dcookie",
-                                          "mbind",
-                                          "move_pages",
-                                          "nfsservctl",
-                                          "open_by_handle_at",
-                                          "perf_event_open",
-                                          "quotactl",
-                                          "quotactl_fd",
-                                          "reboot",
-                                          "request_key",
-                                          "set_mempolicy",
-                                          "settimeofday",
-                                          "stime",
-                                          "swapoff",
-                                          "swapon",
-                                          "sysfs",
-                                          "syslog",
-                                          "uselib",
-                                          "userfaultfd",
-                                          "ustat",
-                                          "vhangup",
-                                          NULL};
-    /* What a confined process has no use for, and what kernels had most of their holes in: other
-     * namespaces and mounts, other processes' memory. */
-    static const char *const confined[] = {"fsconfig",
-                                           "fsmount",
-                                           "fsopen",
-                                           "fspick",
-                                           "io_uring_enter",
-                                           "io_uring_register",
-                                           "io_uring_setup",
-                                           "kcmp",
-                                           "mount",
-                                           "mount_setattr",
-                                           "move_mount",
-                                           "name_to_handle_at",
-                                           "open_tree",
-                                           "pidfd_getfd",
-                                           "pivot_root",
-                                           "process_madvise",
-                                           "process_vm_readv",
-                                           "process_vm_writev",
-                                           "ptrace",
-                                           "setns",
-                                           "umount2",
-                                           "unshare",
-                                           NULL};
-    json_object *o = json_object_new_object(), *rule = json_object_new_object(),
-                *rules = json_object_new_array();
-    json_put_str(o, "defaultAction", "SCMP_ACT_ALLOW");
-    json_object_object_add(o, "architectures",
-                           WORDS("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"));
-    json_object_object_add(rule, "names", words(refused));
-    json_put_str(rule, "action", "SCMP_ACT_ERRNO");
-    json_object_array_add(rules, rule);
-    if (s->confine) {
-        rule = json_object_new_object();
-        json_object_object_add(rule, "names", words(confined));
-        json_put_str(rule, "action", "SCMP_ACT_ERRNO");
-        json_object_array_add(rules, rule);
-        json_object_array_add(rules, refuse_clone());
-        rule = json_object_new_object(); /* its flags are in memory: libc goes back to clone */
-        json_object_object_add(rule, "names", WORDS("clone3"));
-        json_put_str(rule, "action", "SCMP_ACT_ERRNO");
-        json_put_int(rule, "errnoRet", ENOSYS);
-        json_object_array_add(rules, rule);
-    }
-    json_object_object_add(o, "syscalls", rules);
-    return o;
-}
-
 static json_object *linux_part(const struct guest *g, bool rootless)
 {
     const struct guest_spec *s = &g->spec;
@@ -340,14 +229,15 @@ static json_object *linux_part(const struct guest *g, bool rootless)
     if (!rootless)
         refuse_devices(r);
     json_object_object_add(o, "resources", r);
-    json_object_object_add(o, "seccomp", seccomp(s));
+    json_object_object_add(o, "seccomp", container_filter(s->confine));
     json_object_object_add(o, "maskedPaths",
-                           WORDS("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys",
-                                 "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
-                                 "/proc/timer_list", "/proc/timer_stats", "/sys/firmware"));
-    json_object_object_add(
-        o, "readonlyPaths",
-        WORDS("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"));
+                           WORDS("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore",
+                                 "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
+                                 "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
+                                 "/sys/devices/virtual/powercap", "/sys/firmware"));
+    json_object_object_add(o, "readonlyPaths",
+                           WORDS("/proc/bus", "/proc/fs", "/proc/irq", "/proc/pressure",
+                                 "/proc/sys", "/proc/sysrq-trigger"));
     return o;
 }
 

@@ -9,13 +9,17 @@
  * nothing is left in the root file system. */
 #define CONTAINER_EMULATOR "/dev/.wirt-riscv64"
 
-/* The command as the container runs it: for a riscv64 root through the emulator. Owned. Errors
- * ENOENT and EACCES when it is not in the root. */
+/* The command as the container runs it: for a riscv64 root through the emulator, which with reports
+ * tells on SPAWN_REPORT_FD how its start went. Owned. Errors ENOENT and EACCES when it is not in
+ * the root. */
 char **container_command(const struct guest_spec *s, char *const *command, char *const *env,
-                         const char *workdir, struct error **err);
+                         const char *workdir, bool reports, struct error **err);
 
 /* config.json. emulator: host path of wirt-riscv64, or NULL when the root is native. */
 json_object *container_spec(const struct guest *g, const char *emulator, struct error **err);
+
+/* linux.seccomp. */
+json_object *container_filter(bool confine);
 
 /* linux.resources for limits that are not 0. */
 json_object *container_resources(const struct guest_limits *l);

@@ -80,6 +80,14 @@ void json_put_bool(json_object *o, const char *key, bool value)
     json_object_object_add(o, key, json_object_new_boolean(value));
 }
 
+json_object *json_words(const char *const *w)
+{
+    json_object *a = json_object_new_array();
+    for (; *w; w++)
+        json_object_array_add(a, json_object_new_string(*w));
+    return a;
+}
+
 void json_put_strv(json_object *o, const char *key, char *const *v)
 {
     if (!v)

@@ -33,6 +33,9 @@ char **json_get_strv(json_object *o, const char *key);
 void json_put_str(json_object *o, const char *key, const char *value); /* NULL: not put */
 void json_put_int(json_object *o, const char *key, int64_t value);
 void json_put_bool(json_object *o, const char *key, bool value);
+/* An array of strings. */
+json_object *json_words(const char *const *w);
+#define WORDS(...) json_words((const char *const[]){__VA_ARGS__, NULL})
 void json_put_strv(json_object *o, const char *key, char *const *v); /* NULL: not put */
 
 /* The object in a text; `what` names it in messages. NULL with err when it is not one object. */

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "guest/apart.h"
 #include "guest/monitor_internal.h"
 
 /* An attached client that has taken nothing for so long, while the guest waits for it, is waited
@@ -218,9 +219,23 @@ static int open_null(int *fd, struct error **err)
     return *fd < 0 ? error_set(err, errno, "/dev/null") : 0;
 }
 
+/* Whether one of the caller's streams may be the guest's own. */
+static bool goes_straight(const struct monitor *m, int fd)
+{
+    return !m->wall->by_pipes || !apart_needed(fd);
+}
+
+static int output(const struct monitor *m, bool straight, int fd, int *near_end, int *its,
+                  struct error **err)
+{
+    return straight && goes_straight(m, fd) ? copy_fd(fd, its, err)
+                                            : make_pipe(near_end, its, false, err);
+}
+
 /* What goes straight to the guest, and what by pipes. The first command of a machine has its agent:
  * what the machine itself says (a kernel in distress, a setup that failed) is an error. Attached
- * with --rm nobody will ask for the log: the caller's own descriptors go straight in. */
+ * with --rm nobody will ask for the log: the caller's own descriptors go straight in, as far as the
+ * wall lets them. */
 int monitor_streams_prepare(struct monitor *m, bool attached, struct wall_stdio *io,
                             struct near_ends *ends, struct error **err)
 {
@@ -238,18 +253,15 @@ int monitor_streams_prepare(struct monitor *m, bool attached, struct wall_stdio 
         return 0;
     if (!s->interactive)
         r = open_null(&io->in, err);
-    else if (attached)
+    else if (attached && goes_straight(m, STDIN_FILENO))
         r = copy_fd(STDIN_FILENO, &io->in, err);
     else
         r = make_pipe(&ends->in, &io->in, true, err);
     if (r < 0)
         return r;
-    if (attached && s->auto_remove) {
-        r = copy_fd(STDOUT_FILENO, &io->out, err);
-        return r < 0 ? r : copy_fd(STDERR_FILENO, &io->err, err);
-    }
-    r = make_pipe(&ends->out, &io->out, false, err);
-    return r < 0 ? r : make_pipe(&ends->err, &io->err, false, err);
+    bool straight = attached && s->auto_remove;
+    r = output(m, straight, STDOUT_FILENO, &ends->out, &io->out, err);
+    return r < 0 ? r : output(m, straight, STDERR_FILENO, &ends->err, &io->err, err);
 }
 
 static int take_terminal(struct monitor *m, struct near_ends *ends, struct error **err)
@@ -268,7 +280,8 @@ int monitor_streams_start(struct monitor *m, bool attached, struct near_ends *en
     const struct guest_spec *s = &m->g->spec;
     if (m->w.terminal >= 0 && take_terminal(m, ends, err) < 0)
         return -1;
-    bool carried = ends->out >= 0 || ends->err >= 0;
+    bool carried = ends->in >= 0 || ends->out >= 0 || ends->err >= 0;
+    bool passed_on = m->first_by_agent || (ends->in >= 0 && !s->tty);
     if (m->first_by_agent) {
         m->said = stream_of_fds(m->loop, -1, -1, STEAL_FD(ends->err), &said_ops, m, err);
         m->w.main = stream_of_agent(m->loop, &main_ops, m);
@@ -284,7 +297,7 @@ int monitor_streams_start(struct monitor *m, bool attached, struct near_ends *en
     }
     if (attached && carried)
         caller_take_outputs(&m->caller);
-    if (attached && m->first_by_agent && s->interactive)
+    if (attached && passed_on && s->interactive)
         caller_take_input(&m->caller);
     return 0;
 }

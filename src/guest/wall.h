@@ -57,6 +57,9 @@ struct wall_later {
 struct wall {
     const char *name;
 
+    /* Standard streams that are files come and go by pipes (apart.h). */
+    bool by_pipes;
+
     /* Refuses what makes no sense behind this wall and fills in defaults. Called by the CLI before
      * the guest exists, so that the message comes at once. */
     int (*check)(struct guest_spec *spec, struct error **err);

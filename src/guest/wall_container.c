@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "container/container.h"
+#include "guest/apart.h"
 #include "guest/container_spec.h"
 #include "guest/limits.h"
 #include "guest/spawn.h"
@@ -107,40 +108,51 @@ static int receive_fd(int sock, struct error **err)
     return fd;
 }
 
-/* container_create gives the container this process's own streams: they are put in place around it.
- */
+/* container_create gives the container this process's own streams, and the descriptor behind them
+ * when it is to preserve that: they are put in place around it. */
+#define N_STREAMS 4
+_Static_assert(SPAWN_REPORT_FD == N_STREAMS - 1, "the first that preserve_fds counts");
+
 struct streams {
-    int saved[3];
+    int saved[N_STREAMS];
+    bool put[N_STREAMS];
 };
 
-static int streams_enter(struct streams *s, const struct wall_stdio *io, struct error **err)
+static int streams_enter(struct streams *s, const struct wall_stdio *io, int report,
+                         struct error **err)
 {
-    int fds[3] = {io->in, io->out, io->err};
-    for (int i = 0; i < 3; i++)
-        s->saved[i] = -1;
-    for (int i = 0; i < 3; i++) {
+    int fds[N_STREAMS] = {io->in, io->out, io->err, report};
+    *s = (struct streams){.saved = {-1, -1, -1, -1}};
+    for (int i = 0; i < N_STREAMS; i++) {
         if (fds[i] < 0)
             continue;
         s->saved[i] = fcntl(i, F_DUPFD_CLOEXEC, 10);
-        if (s->saved[i] < 0 || dup2(fds[i], i) < 0)
+        if (s->saved[i] < 0 && errno != EBADF) /* the number may be free */
             return error_set(err, errno, "standard stream %d", i);
+        if (dup2(fds[i], i) < 0)
+            return error_set(err, errno, "standard stream %d", i);
+        s->put[i] = true;
     }
     return 0;
 }
 
 static void streams_leave(struct streams *s)
 {
-    for (int i = 0; i < 3; i++) {
-        if (s->saved[i] < 0)
-            continue;
-        dup2(s->saved[i], i);
-        close(s->saved[i]);
+    for (int i = 0; i < N_STREAMS; i++) {
+        if (s->put[i] && s->saved[i] < 0)
+            close(i);
+        else if (s->put[i])
+            dup3(s->saved[i], i, i < 3 ? 0 : O_CLOEXEC);
+        if (s->saved[i] >= 0)
+            close(s->saved[i]);
     }
 }
 
-static int create(struct guest *g, const struct wall_stdio *io, int console, pid_t *pid,
+/* report: a translated program's end of what tells how its start went, or -1. Taken over. */
+static int create(struct guest *g, const struct wall_stdio *io, int console, int report, pid_t *pid,
                   struct error **err)
 {
+    AUTO_CLOSE int its_end = report;
     const struct guest_spec *spec = &g->spec;
     AUTO_FREE char *root = oci_root(g);
     AUTO_FREE char *emulator = NULL;
@@ -149,10 +161,13 @@ static int create(struct guest *g, const struct wall_stdio *io, int console, pid
     AUTO_JSON *config = container_spec(g, emulator, err);
     if (!config)
         return -1;
-    struct container_options o = {
-        .root = root, .bundle = g->dir, .spec = config, .console_fd_out = console};
+    struct container_options o = {.root = root,
+                                  .bundle = g->dir,
+                                  .spec = config,
+                                  .console_fd_out = console,
+                                  .preserve_fds = its_end >= 0};
     struct streams streams;
-    int r = streams_enter(&streams, io, err);
+    int r = streams_enter(&streams, io, its_end, err);
     if (r == 0)
         r = container_create(g->id, &o, pid, err);
     streams_leave(&streams);
@@ -163,19 +178,44 @@ static int create(struct guest *g, const struct wall_stdio *io, int console, pid
     return r;
 }
 
+/* A pair by which something is heard of the container: the second end goes to a number that
+ * streams_enter does not use. */
+static int open_pair(int pair[2], bool pipe, struct error **err)
+{
+    if (pipe ? pipe2(pair, O_CLOEXEC) : socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+        return error_set(err, errno, pipe ? "pipe" : "socketpair");
+    int moved = fcntl(pair[1], F_DUPFD_CLOEXEC, 10);
+    int why = errno;
+    close(pair[1]);
+    pair[1] = moved;
+    if (moved >= 0)
+        return 0;
+    close(STEAL_FD(pair[0]));
+    return error_set(err, why, "copy a descriptor");
+}
+
 static int start(struct guest *g, const struct wall_stdio *io, struct workload *w,
                  struct error **err)
 {
     if (g->spec.program && !g->spec.rootfs && program_root(g, err) < 0)
         return -1;
     int sv[2] = {-1, -1};
-    if (g->spec.tty && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
-        return error_set(err, errno, "socketpair");
+    if (g->spec.tty && open_pair(sv, false, err) < 0)
+        return -1;
     AUTO_CLOSE int ours = sv[0];
     AUTO_CLOSE int theirs = sv[1];
-    pid_t pid = -1;
-    if (create(g, io, theirs, &pid, err) < 0)
+    int report[2] = {-1, -1};
+    if (g->spec.foreign && open_pair(report, true, err) < 0)
         return -1;
+    AUTO_CLOSE int heard = report[0];
+    pid_t pid = -1;
+    if (create(g, io, theirs, report[1], &pid, err) < 0)
+        return -1;
+    if (heard >= 0 && spawn_read_report(heard, err) < 0) {
+        AUTO_FREE char *oci = oci_root(g);
+        container_delete(oci, g->id, true, NULL);
+        return -1;
+    }
     w->id = proc_identify(pid);
     w->pidfd = w->id.start ? proc_open_zombie(pid) : -1;
     if (w->pidfd < 0) {
@@ -264,7 +304,7 @@ static int exec(struct guest *g, const struct wall_exec *x, int *status, struct 
         return -1;
     char **env = wall_environment(s, u.home ? u.home : "/", x->env);
     free(u.home);
-    char **args = container_command(s, x->command, env, workdir, err);
+    char **args = container_command(s, x->command, env, workdir, false, err);
     AUTO_FREE char *user = xasprintf("%u:%u", u.uid, u.gid);
     struct exec_options o = {.root = root,
                              .args = (const char *const *)args,
@@ -273,7 +313,10 @@ static int exec(struct guest *g, const struct wall_exec *x, int *status, struct 
                              .user = user,
                              .console_fd_out = -1,
                              .tty = x->tty};
-    int r = args ? container_exec(g->id, &o, status, err) : -1;
+    struct apart apart;
+    int r = !args || apart_begin(&apart, err) < 0 ? -1 : container_exec(g->id, &o, status, err);
+    if (args)
+        apart_end(&apart);
     strv_free(args);
     strv_free(env);
     return r;
@@ -290,6 +333,7 @@ static int cleanup(struct guest *g, struct workload *w, struct error **err)
 
 const struct wall wall_container = {
     .name = "container",
+    .by_pipes = true,
     .check = check,
     .start = start,
     .ask_to_stop = ask_to_stop,

@@ -89,10 +89,49 @@ done
 equal "confined: no descriptor of the host's" "" "$(grep descriptor <<<"$jailed")"
 contains "--network host opens the network alone" "connect:yes" "$(how=() && try --confine --network host | grep -v open:yes)"
 
+# Everything else that could lead out (attack.c), by a riscv64 program and by a native one: who takes over the
+# translator is that. Files as streams, for what they could be opened again.
+mkdir -p "$scratch/bin"
+riscv64-linux-gnu-gcc -O1 -static "$source_dir/tests/guest/attack.c" -o "$scratch/bin/riscv64" || exit 1
+gcc -O1 -static "$source_dir/tests/guest/attack.c" -o "$scratch/bin/native" || exit 1
+chmod -R go+rX "$scratch/bin"
+abstract=wirt-test-$$
+python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_UNIX); s.bind("\0" + sys.argv[1]); s.listen(16); print("open", flush=True); time.sleep(300)' $abstract >"$scratch/listens" &
+listener=$!
+trap 'kill $server $victim $listener 2>/dev/null; end_test' EXIT
+wait_for 10 test -s "$scratch/listens"
+attack() { # NAME OPTION...
+    local name=$1
+    shift
+    echo untouched >"$scratch/in"
+    "${user[@]}" "$wirt_binary" --root "$state" run --rm -i --as process --confine -v "$scratch/bin:/mnt:ro" "$@" \
+        <"$scratch/in" >"$scratch/out" 2>"$scratch/err"
+    equal "attacks, $name" "tried" "$(sort -u "$scratch/out" "$scratch/err" | head -n 20)"
+    equal "attacks, $name: a file that was given as input" untouched "$(cat "$scratch/in")"
+}
+user=() state=$scratch/state
+for program in riscv64 native; do
+    attack "$program" "$root" /bin/sh -c "/mnt/$program $victim $abstract $scratch/secret"
+done
+attack "riscv64, as another user" --user 65534 "$root" /bin/sh -c "/mnt/riscv64 $victim $abstract $scratch/secret"
+if is_root && setpriv --reuid=31337 --regid=31337 --clear-groups unshare --user true 2>/dev/null; then
+    user=(setpriv --reuid=31337 --regid=31337 --clear-groups env HOME=/) state=$scratch/own/state
+    mkdir -m 700 "$scratch/own" && chown 31337:31337 "$scratch/own"
+    for network in none host; do
+        attack "native, by an ordinary user, --network $network" --network $network "$root" /bin/sh -c \
+            "/mnt/native $victim none-$abstract $scratch/secret | grep -v '^netlink: .* interfaces'"
+    done
+fi
+
+user_run() { "${user[@]}" "$wirt_binary" --root "$state" run --rm --as process --confine --network host "$@" 2>&1; }
 run() { wirt run --rm --as process --confine "$@" 2>&1; }
 equal "a root file system's programs run" "Linux riscv64" "$(run "$root" uname -sm)"
 equal "and the programs that they run" "3" "$(run "$root" sh -c 'ls / >/dev/null; expr $(echo 1) + 2')"
 equal "the first is number 1" 1 "$(run "$root" sh -c 'echo $$')"
+# shellcheck disable=SC2016 # for awk
+equal "what is mounted of /sys is read-only, all of it" "" \
+    "$(user_run "$root" awk '$5 ~ "^/sys" && $6 !~ "^ro(,|$)" { print $5 }' /proc/self/mountinfo)"
 status=$(run "$root" cat /proc/self/status)
 for line in "NoNewPrivs:	1" "Seccomp:	2" "CapEff:	0000000000000000" "CapBnd:	0000000000000000" "CapPrm:	0000000000000000"; do
     contains "$line" "$line" "$status"

@@ -40,6 +40,35 @@ check "no script runs a program of the host" test -z "$(grep -E 'OUTSIDE|^(run|e
 contains "they were tried" "No such file" "$said"
 wirt rm -f trapped >/dev/null
 
+# Files as streams: whole, and no more than what was given. The container could open its own again.
+cd "$scratch" || exit 1
+head -c 3000000 /dev/urandom >sent
+wirt run -d --as container --name streams "$root" sh -c 'while :; do sleep 1; done' >/dev/null
+wirt_in() { # what hangs ends
+    wirt rm -f kept >/dev/null 2>&1
+    timeout -k 1 60 "$wirt_binary" --root "$scratch/state" "$@"
+}
+for how in "run --rm -i --as container $root" "run -i --as container --name kept $root" "exec -i streams"; do
+    echo untouched >given
+    # shellcheck disable=SC2086 # words
+    wirt_in $how sh -c 'echo changed >/proc/self/fd/0; [ -f /proc/self/fd/1 ] && cat /proc/self/fd/1; cat; exit 3' <given >got 2>/dev/null
+    equal "${how%% *}: exit status with files as streams" 3 $?
+    equal "${how%% *}: a file to be read is not written" untouched "$(cat given)"
+    equal "${how%% *}: what is written is not read" untouched "$(grep -v changed got)"
+    # shellcheck disable=SC2086 # words
+    wirt_in $how sh -c 'cat; echo end >&2' <sent >got 2>err
+    check "${how%% *}: input and output are whole" cmp sent got
+    equal "${how%% *}: and the errors" end "$(cat err)"
+    # shellcheck disable=SC2086 # words
+    wirt_in $how sh -c 'ls /proc/self/fd/0/../ 2>/dev/null' <"$scratch" >got 2>/dev/null
+    equal "${how%% *}: a folder is no way out" "" "$(cat got)"
+done
+# shellcheck disable=SC2016 # for the shell inside
+equal "what the command leaves running holds nobody up" "now" \
+    "$(wirt_in exec streams sh -c 'echo now; sleep 100 & exit 0' >got; cat got)"
+wirt rm -f streams kept >/dev/null
+cd / || exit 1
+
 # A single program needs no root file system.
 equal "a program alone in a container" "$("$build/programs/native/fib" | tail -n 1)" \
     "$(wirt run --rm --as container "$build/programs/native/fib" | tail -n 1)"

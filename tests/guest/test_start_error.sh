@@ -21,6 +21,7 @@ fails() {
     done
 }
 
+inspected_is() { [ "$(inspected "$1" .status)" = "$2" ]; }
 fails "a kernel that is none" 125 "neither a flat riscv64 kernel" --as machine --kernel /etc/passwd
 fails "a kernel that does not fit" 125 "memory" --as machine -m 32m --firmware "$(truncate -s 40M "$scratch/large" && echo "$scratch/large")"
 truncate -s 1M "$scratch/disk"
@@ -31,6 +32,23 @@ fails "a port that is taken" 125 "Address already in use" --as machine --firmwar
     -p "127.0.0.1:$(inspected holder '.config.ports[0].hostPort'):80"
 wirt rm -f holder >/dev/null
 equal "nothing of wirt-machine is left" "" "$(pgrep -f "wirt-machine.*$scratch" | xargs)"
+
+# A riscv64 program that cannot be loaded, behind the walls that translate it.
+mkdir -p "$scratch/no-interp/bin"
+cp "$build/programs/riscv64/hello" "$scratch/no-interp/bin/static"
+printf 'int main(void) { return 0; }\n' >"$scratch/dynamic.c"
+riscv64-linux-gnu-gcc "$scratch/dynamic.c" -o "$scratch/no-interp/bin/dynamic" || exit 1
+head -c 3000 "$scratch/no-interp/bin/static" >"$scratch/no-interp/bin/cut" && chmod 755 "$scratch/no-interp/bin/cut"
+for as in process container; do
+    fails "$as: an interpreter that is not there" 127 "interpreter /lib/ld-linux-riscv64-lp64d.so.1" --as $as "$scratch/no-interp" /bin/dynamic
+    fails "$as: a file that is cut" 126 "truncated" --as $as "$scratch/no-interp" /bin/cut
+    equal "$as: what is whole runs" 0 "$(wirt run --rm --as $as "$scratch/no-interp" /bin/static >/dev/null 2>&1; echo $?)"
+    check "$as: in the background too" wirt run -d --name whole --as $as "$scratch/no-interp" /bin/static
+    wait_for 20 inspected_is whole exited
+    equal "$as: and ends well" 0 "$(inspected whole .exitStatus)"
+    wirt rm -f whole >/dev/null
+done
+fails "a dynamic program alone" 127 "interpreter /lib/ld-linux-riscv64-lp64d.so.1" --as process "$scratch/no-interp/bin/dynamic"
 
 # A disk that is an image of another format is not taken for raw: neither read nor written.
 image() { # FILE OFFSET MAGIC, of 64 KiB
