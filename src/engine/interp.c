@@ -103,7 +103,6 @@ static int control(struct cpu *cpu, const struct ir_insn *i, uint64_t a)
     switch (i->op) {
     case IR_JUMP: cpu->pc = (uint64_t)i->imm; return STEP_NEXT;
     case IR_JUMPR: cpu->pc = a; return STEP_NEXT;
-    case IR_TRAP: return raise_trap(cpu, i->reg, (uint64_t)i->imm);
     case IR_SYSTEM: return (int)cpu->ops->system(cpu, (uint32_t)i->imm);
     case IR_FCSR: fp_csr(cpu, (uint32_t)i->imm); return STEP_NEXT;
     case IR_FENCE_I: cpu->pc = (uint64_t)i->imm; return STEP_FENCE_I;

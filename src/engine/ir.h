@@ -117,7 +117,6 @@ enum ir_op {
                  return address  (just set in ra) is aux */
     IR_JUMPR, /* leave to guest pc in a (bit 0 already cleared); flags IR_CALL (return address aux),
                  IR_RET */
-    IR_TRAP,  /* raise cause reg, tval imm at this guest instruction; the last instruction */
     IR_SYSTEM, /* ops->system(cpu, imm). flag IR_LAST: leaves afterwards in any case (the next block
                   may have another mode); without it the block goes on at the next guest instruction
                   when the answer is STEP_NEXT */

@@ -82,7 +82,6 @@ static const char *const names[IR_OP_COUNT] = {
     [IR_POLL] = "poll",
     [IR_JUMP] = "jump",
     [IR_JUMPR] = "jumpr",
-    [IR_TRAP] = "trap",
     [IR_SYSTEM] = "system",
     [IR_FCSR] = "fcsr",
     [IR_FENCE_I] = "fence_i",
@@ -99,7 +98,7 @@ static bool has_reg(const struct ir_insn *i)
 {
     return i->op == IR_GETX || i->op == IR_SETX || i->op == IR_GETF || i->op == IR_SETF ||
            i->op == IR_AMO || i->op == IR_FSGNJ || i->op == IR_FCVT_TO_INT ||
-           i->op == IR_FCVT_FROM_INT || i->op == IR_FCVT_FF || i->op == IR_TRAP;
+           i->op == IR_FCVT_FROM_INT || i->op == IR_FCVT_FF;
 }
 
 static void print_flags(FILE *f, unsigned flags)

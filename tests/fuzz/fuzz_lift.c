@@ -116,9 +116,8 @@ static bool operand_is_sound(const struct ir_block *b, uint32_t k, uint16_t oper
 
 static bool leaves(const struct ir_insn *i)
 {
-    return i->op == IR_JUMP || i->op == IR_JUMPR || i->op == IR_TRAP || i->op == IR_FCSR ||
-           i->op == IR_FENCE_I || i->op == IR_FS_DIRTY ||
-           (i->op == IR_SYSTEM && i->flags & IR_LAST);
+    return i->op == IR_JUMP || i->op == IR_JUMPR || i->op == IR_FCSR || i->op == IR_FENCE_I ||
+           i->op == IR_FS_DIRTY || (i->op == IR_SYSTEM && i->flags & IR_LAST);
 }
 
 static void check_form(const struct ir_block *b)

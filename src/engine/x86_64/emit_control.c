@@ -340,26 +340,6 @@ static void emit_jump_register(struct emit *m, unsigned n)
     land(m, i->aux);
 }
 
-static void set_pc(struct emit *m, uint64_t pc)
-{
-    if (fits32((int64_t)pc)) {
-        store64_imm(&m->a, CPU(pc), (int32_t)pc);
-    } else {
-        mov_ri(&m->a, RAX, pc);
-        store64(&m->a, CPU(pc), RAX);
-    }
-}
-
-static void emit_trap(struct emit *m, unsigned n)
-{
-    const struct ir_insn *i = &m->ir->insn[n];
-    store64_imm(&m->a, CPU(trap.cause), i->reg);
-    mov_ri(&m->a, RAX, (uint64_t)i->imm);
-    store64(&m->a, CPU(trap.tval), RAX);
-    set_pc(m, guest_pc(m, n));
-    jmp_to(&m->a, stub(m, m->e->stubs.leave_trap));
-}
-
 void call_helper(struct emit *m, const void *fn)
 {
     mov_ri(&m->a, RAX, (uint64_t)(uintptr_t)fn);
@@ -397,7 +377,6 @@ void emit_control(struct emit *m, unsigned n)
     case IR_POLL: check_request(m, (uint64_t)i->imm); break;
     case IR_JUMP: emit_jump_insn(m, n); break;
     case IR_JUMPR: emit_jump_register(m, n); break;
-    case IR_TRAP: emit_trap(m, n); break;
     case IR_SYSTEM:
         emit_handler(m, n, i->flags & IR_LAST ? (void *)helper_system_last : (void *)helper_system);
         break;

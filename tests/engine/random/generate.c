@@ -144,7 +144,11 @@ static struct event random_event(struct random *r, bool together)
 uint32_t random_mode(struct random *r)
 {
     unsigned n = below(r, 16);
-    return n < 11 ? 0 : n < 13 ? MODE_FS_CLEAN : n < 14 ? MODE_FS_OFF : below(r, 4);
+    return n < 9    ? 0
+           : n < 11 ? MODE_COUNT
+           : n < 13 ? MODE_FS_CLEAN
+           : n < 14 ? MODE_FS_OFF
+                    : below(r, 4);
 }
 
 static void registers(struct program *p, struct maker *m)

@@ -151,6 +151,7 @@ bool note(struct hart *h, bool is_trap, uint64_t insn)
     memcpy(r->x, cpu->x, sizeof r->x);
     memcpy(r->f, cpu->f, sizeof r->f);
     memcpy(r->csr, h->csr, sizeof r->csr);
+    r->instret = h->shared ? 0 : cpu->instret; /* who waits for others counts more */
     r->mode = cpu->mode;
     r->frm = cpu->frm;
     r->fflags = cpu->fflags;
@@ -227,10 +228,21 @@ static void begin(struct hart *h, const struct program *p)
     cpu->fflags = 0;
     cpu->res_addr = UINT64_MAX;
     cpu->res_value = 0;
+    cpu->instret = 0;
     cpu->trap = (struct trap){0, 0};
     engine_fp_changed(cpu);
     begin_world(h, p);
     atomic_store(&cpu->exit_request, 0);
+}
+
+/* As engine_run: what trapped has not retired; what could not be fetched was not counted. */
+static enum engine_exit run_and_count(struct hart *h)
+{
+    enum engine_exit why = run_reference(h);
+    uint64_t cause = h->cpu.trap.cause;
+    if (why == EXIT_TRAP && h->cpu.mode & MODE_COUNT && cause != CAUSE_FETCH_PAGE)
+        h->cpu.instret--;
+    return why;
 }
 
 void hart_run(struct hart *h, const struct program *p)
@@ -241,7 +253,7 @@ void hart_run(struct hart *h, const struct program *p)
     running = h->reference ? NULL : h;
     while (!h->over && !h->racy && !h->stuck) {
         atomic_store(&cpu->exit_request, 0);
-        if ((h->reference ? run_reference(h) : engine_run(cpu)) == EXIT_REQUEST) {
+        if ((h->reference ? run_and_count(h) : engine_run(cpu)) == EXIT_REQUEST) {
             h->stuck |= atomic_load(&h->ticks) > TICKS_LIMIT;
             continue;
         }
@@ -282,6 +294,7 @@ static bool record_differs(const struct record *e, const struct record *g, bool 
         CHECK("f%u", e->f[i], g->f[i], i)
     for (unsigned i = 0; i < 4; i++)
         CHECK("csr %u", e->csr[i], g->csr[i], i)
+    CHECK("instret", e->instret, g->instret)
     CHECK("fflags", e->fflags, g->fflags)
     CHECK("frm", e->frm, g->frm)
     CHECK("mode", e->mode, g->mode)

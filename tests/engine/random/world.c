@@ -119,6 +119,13 @@ static bool fetch(struct cpu *cpu, uint64_t pc, struct code_span *out)
     return true;
 }
 
+/* What can be fetched is there: pages that are taken away lose their translations first. */
+static bool copy_code(void *to, const void *from, size_t n)
+{
+    memcpy(to, from, n);
+    return true;
+}
+
 /* Three misses of four are remembered; at times all is forgotten. */
 static void remember(struct hart *h, struct tlb_entry *table, uint64_t va, const uint8_t *at)
 {
@@ -277,8 +284,11 @@ const struct engine_ops paged_ops = {.fetch = fetch,
                                      .fence_i = fence_i,
                                      .plain_csr = plain_csr,
                                      .code_page = code_page};
-const struct engine_ops flat_ops = {
-    .fetch = fetch, .system = on_system, .fs_dirty = fs_dirty, .plain_csr = plain_csr};
+const struct engine_ops flat_ops = {.fetch = fetch,
+                                    .copy_code = copy_code,
+                                    .system = on_system,
+                                    .fs_dirty = fs_dirty,
+                                    .plain_csr = plain_csr};
 
 /* --- Between runs --- */
 

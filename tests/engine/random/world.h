@@ -25,7 +25,7 @@ struct world {
 /* What a hart looked like when it trapped or asked for the wall. */
 struct record {
     uint64_t pc, cause, tval;
-    uint64_t x[32], f[32], csr[4];
+    uint64_t x[32], f[32], csr[4], instret;
     uint32_t mode;
     uint8_t frm, fflags, is_trap;
 };
