@@ -437,7 +437,7 @@ int cgroup_procs(struct cgroup *g, pid_t **pids, size_t *len, struct error **err
     return 0;
 }
 
-static void nap(long ms)
+void cgroup_nap(long ms)
 {
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
 }
@@ -510,7 +510,7 @@ int cgroup_freeze(struct cgroup *g, bool freeze, struct error **err)
             AUTO_FREE char *is = cgroup_read(h, "freezer.state");
             if (is && !strcmp(is, want))
                 return 0;
-            nap(i < 10 ? 1 : 5);
+            cgroup_nap(i < 10 ? 1 : 5);
         }
         return error_set(err, ETIMEDOUT, "freeze control group %s", g->path);
     }
@@ -519,7 +519,7 @@ int cgroup_freeze(struct cgroup *g, bool freeze, struct error **err)
     for (int i = 0; i < 1000; i++) {
         if (cgroup_read_key(h, "cgroup.events", "frozen") == freeze)
             return 0;
-        nap(i < 10 ? 1 : 5);
+        cgroup_nap(i < 10 ? 1 : 5);
     }
     return error_set(err, ETIMEDOUT, "freeze control group %s", g->path);
 }
@@ -534,62 +534,4 @@ int cgroup_frozen(struct cgroup *g)
                cgroup_read_key(h, "cgroup.events", "frozen") == 1;
     AUTO_FREE char *is = cgroup_read(h, "freezer.state");
     return is && strcmp(is, "THAWED") != 0;
-}
-
-/* Removes the groups a container made below its own, then its own. */
-static int remove_tree(const char *path, int depth)
-{
-    if (rmdir(path) == 0 || errno == ENOENT)
-        return 0;
-    if (errno != EBUSY || depth > 64)
-        return -1;
-    AUTO_CLOSEDIR DIR *dir = opendir(path);
-    struct dirent *d;
-    while (dir && (d = readdir(dir))) {
-        if (d->d_type != DT_DIR || d->d_name[0] == '.')
-            continue;
-        AUTO_FREE char *sub = xasprintf("%s/%s", path, d->d_name);
-        if (remove_tree(sub, depth + 1) < 0)
-            return -1;
-    }
-    return rmdir(path) == 0 || errno == ENOENT ? 0 : -1;
-}
-
-/* A killed process is in the group until it is reaped: *patience is what is left of the naps, for
- * all hierarchies together. */
-static int remove_one(struct cgroup *g, struct cgroup_hierarchy *h, int *patience,
-                      struct error **err)
-{
-    AUTO_FREE char *root = hierarchy_root(g, h);
-    AUTO_FREE char *full = cgroup_path(g, h);
-    for (int i = 0; remove_tree(full, 0) < 0; i++) {
-        if (errno != EBUSY || *patience <= 0)
-            return error_set(err, errno, "remove control group %s", full);
-        if (i == 2)
-            cgroup_kill(g, SIGKILL, NULL);
-        nap(i < 10 ? 1 : 25);
-        *patience -= i < 10 ? 1 : 25;
-    }
-    for (size_t i = 1; i < g->made; i++) {
-        char *slash = strrchr(full, '/');
-        if (!slash || slash <= full + strlen(root))
-            break;
-        *slash = 0;
-        if (rmdir(full) < 0)
-            break; /* another container lives there */
-    }
-    return 0;
-}
-
-int cgroup_remove(struct cgroup *g, struct error **err)
-{
-    int r = 0, patience = 10000; /* ms */
-    if (!g->ours)
-        return 0;
-    if (!g->made) /* there before the container: only its processes go */
-        return cgroup_kill(g, SIGKILL, err);
-    for (size_t i = 0; i < g->len; i++)
-        if (remove_one(g, &g->h[i], &patience, r == 0 ? err : NULL) < 0)
-            r = -1;
-    return r;
 }

@@ -62,6 +62,9 @@ int cgroup_frozen(struct cgroup *g);
 /* After SIGKILL: nothing frozen hears of it on cgroup v1, neither here nor in a group below that
  * the container froze itself. */
 void cgroup_let_die(struct cgroup *g);
+
+/* Until the kernel is looked at again. */
+void cgroup_nap(long ms);
 /* Usage, in the shape of runc's `events --stats`. */
 struct json_object *cgroup_stats(struct cgroup *g);
 /* How often the kernel killed for lack of memory; -1: not known. */

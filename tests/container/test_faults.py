@@ -99,8 +99,8 @@ class CreateUser(Create):
 
     def tolerated(self, nr, code):
         """A procfs or sysfs that the kernel does not let a user namespace mount is bound instead:
-        EPERM of mount(2), and of fchdir(2) just before."""
-        return nr in (81, 165) and code == errno.EPERM
+        EPERM of fsopen(2), fsconfig(2), fsmount(2) or mount(2), and of fchdir(2) just before."""
+        return nr in (81, 165, 430, 431, 432) and code == errno.EPERM
 
 
 class Run(Oci):

@@ -94,6 +94,25 @@ def test_dot_is_listed():
     check(b.oci("create", "--bundle", b.dir, "@cache")[0] != 0, "an id as the cache's folder")
 
 
+def test_groups_half_made():
+    """of a path of control groups that was made half-way down, all goes"""
+    root_only("make control groups")
+    b = marked()
+    name = f"wirt-{b.id}"
+    b.linux["cgroupsPath"] = f"/{name}/a/b"
+    b.create()
+    b.oci("kill", b.id, "KILL")
+    b.wait_status("stopped")
+    tops = [g for g in groups(name) if os.path.basename(g) == name]
+    check(tops, "no group")
+    for i, top in enumerate(tops):  # b missing, or a and b, or nothing
+        for below in ("a/b", "a")[:i % 3]:
+            os.rmdir(os.path.join(top, below))
+    b.delete()
+    nothing_left(b)
+    equal([t for t in tops if os.path.exists(t)], [])
+
+
 def test_frozen_group():
     """a control group that is frozen, or one below it, is refused, and not waited in for ever"""
     root_only("make control groups")
