@@ -10,8 +10,10 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -109,6 +111,24 @@ static int config_with_hooks(struct state *s, enum hook_kind kind, struct json_o
 
 /* ---- start ---- */
 
+/* Since Linux 6.15 (pidfd.h), which a C library's headers may be older than. */
+struct pidfd_exit_info {
+    uint64_t mask, cgroup;
+    uint32_t ids[11];
+    int32_t exit_code; /* as wait(2) has it */
+};
+#define PIDFD_GET_EXIT_INFO _IOWR(0xff, 11, struct pidfd_exit_info)
+#define PIDFD_EXIT_INFO     (1u << 3)
+
+/* Whether a process that is gone was ended by a filter, which is at its execution if it is so soon:
+ * who adopted it may have waited for it before anybody saw how far it had come. */
+static bool filtered_out(int process)
+{
+    struct pidfd_exit_info i = {.mask = PIDFD_EXIT_INFO};
+    return ioctl(process, PIDFD_GET_EXIT_INFO, &i) == 0 && i.mask & PIDFD_EXIT_INFO &&
+           WIFSIGNALED(i.exit_code) && WTERMSIG(i.exit_code) == SIGSYS;
+}
+
 /* Lets the process go on, and waits until it has executed the command. */
 static int release(struct state *s, struct error **err)
 {
@@ -119,6 +139,8 @@ static int release(struct state *s, struct error **err)
     if (sock < 0)
         return -1;
     int r = sync_wait_end(sock, s->pid, err);
+    if (r == 0 && filtered_out(process))
+        r = error_set(err, EPIPE, "the container's process ended before the command");
     if (unlinkat(s->dirfd, START_SOCKET, 0) < 0 && r == 0)
         return error_set(err, errno, "remove %s", START_SOCKET);
     return r;
