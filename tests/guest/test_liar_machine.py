@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""A machine whose guest lies of its memory (tests/programs/riscv/liar_balloon.c) beside two that want more than
+their host has left: they live on, balanced with each other, and nobody is killed in their stead.
+
+The host is a control group with a limit, as in a container. timeout: 180"""
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import host_group
+from host_group import BUILD, MIB, SOURCE
+
+LIMIT, SIZE, LIAR, FILE = 900 * MIB, 384 * MIB, 320 * MIB, 480 * MIB
+host_group.need("guest/vmlinux", "guest/initramfs.cpio.gz")
+subprocess.run([SOURCE / "scripts/programs.sh"], check=True)
+
+READ = ("exec 3</dev/vda; i=0; while [ $i -lt 460 ]; do dd bs=1M count=12 of=/dev/null <&3 2>/dev/null;"
+        " i=$((i+12)); usleep 200000; done; echo read all; sleep 1000")
+group = host_group.Group(LIMIT)
+folder = pathlib.Path(tempfile.mkdtemp(prefix="wirt-test."))
+host = host_group.Host(group, folder)
+check, wirt = host.check, host.wirt
+
+try:
+    image = folder / "disk.img"
+    with open(image, "wb") as f:
+        f.truncate(FILE)
+    r = wirt("run", "-d", "--as", "machine", "-m", LIAR, "--name", "liar", "--network", "none",
+             BUILD / "programs/riscv64/liar_balloon", LIAR // MIB - 170)
+    check("the liar starts", r.returncode == 0, r.stdout)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not host.logged("liar", "lying"):
+        wirt("stats", "--no-stream", "liar")  # its statistics are asked for
+        time.sleep(0.3)
+    check("its statistics are read", host.logged("liar", "lying"), wirt("logs", "liar").stdout)
+    for name in ("first", "second"):
+        r = wirt("run", "-d", "--as", "machine", "-m", SIZE, "--name", name, "--network", "none",
+                 "--disk", f"{image},ro", "--append", f'root= quiet wirt.run="{READ}"')
+        check(f"the {name} machine starts", r.returncode == 0, r.stdout)
+    taken, end = 0, time.monotonic() + 100
+    while time.monotonic() < end:
+        taken = max(taken, sum(host.balloon(n).get("actual", 0) for n in ("first", "second")))
+        if all(host.logged(n, "read all") for n in ("first", "second")):
+            break
+        time.sleep(0.5)
+    done = [n for n in ("first", "second") if host.logged(n, "read all")]
+    check("the others go on beside it, and come to the end", len(done) == 2,
+          f"only {done}; {wirt('ps', '-a').stdout}")
+    check("they gave what it did not", taken > 50 * MIB, f"{taken >> 20} MiB")
+    liar = host.balloon("liar")
+    check("it was asked and gave nothing", liar.get("actual") == 0 and
+          "it gives" in host.balance_log("liar"), f"{liar}; {host.balance_log('liar')}")
+    alive = wirt("ps", "-q", "-f", "name=liar").stdout.strip()
+    check("nobody but the liar was ever killed for lack of memory",
+          group.kills() == 0 or (group.kills() == 1 and not alive), f"{group.kills()} kills")
+finally:
+    wirt("rm", "-f", "liar", "first", "second")
+    group.remove()
+    shutil.rmtree(folder)
+sys.exit(host.failures > 0)
