@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/ids.h"
 #include "base/str.h"
 #include "guest/spawn.h"
 #include "guest/subids.h"
@@ -56,12 +57,40 @@ static json_object *capabilities(const struct guest_spec *s)
     return o;
 }
 
+static bool in_ranges(uint32_t id, const struct id_range *r, size_t n)
+{
+    uint64_t end = 1; /* 0 is the caller itself */
+    for (size_t i = 0; i < n; i++)
+        end += r[i].count;
+    return id < end;
+}
+
+/* An ordinary user's container has the users that may be given out, and no others. */
+static int check_user(const struct guest_spec *s, const struct rootfs_user *u, struct error **err)
+{
+    struct subids ids;
+    if (geteuid() == 0)
+        return 0;
+    subids_own(&ids);
+    if (in_ranges(u->uid, ids.uids, ids.n_uids) && in_ranges(u->gid, ids.gids, ids.n_gids))
+        return 0;
+    return error_set(err, 0,
+                     "--user %s: an ordinary user's container has user %u only where "
+                     "newuidmap is installed (Debian's package uidmap) and /etc/subuid and "
+                     "/etc/subgid give its caller enough ids",
+                     s->user, u->uid);
+}
+
 static int add_process(json_object *o, const struct guest *g, struct error **err)
 {
     const struct guest_spec *s = &g->spec;
     struct rootfs_user u;
     if (rootfs_lookup_user(s->rootfs, s->user, &u, err) < 0)
         return -1;
+    if (check_user(s, &u, err) < 0) {
+        free(u.home);
+        return -1;
+    }
     char **env = wall_environment(s, u.home ? u.home : "/", NULL);
     free(u.home);
     char **args = container_command(s, s->command, env, s->workdir, true, err);
@@ -97,9 +126,12 @@ static json_object *mount_entry(const char *target, const char *type, const char
     return m;
 }
 
+#define TTY_GROUP 5
+
 static json_object *mounts(const struct guest_spec *s, const char *emulator, bool rootless)
 {
     json_object *a = json_object_new_array();
+    bool has_tty = !rootless && id_is_mapped("gid_map", TTY_GROUP);
     json_object_array_add(a,
                           mount_entry("/proc", "proc", "proc", WORDS("nosuid", "noexec", "nodev")));
     json_object_array_add(a,
@@ -107,7 +139,7 @@ static json_object *mounts(const struct guest_spec *s, const char *emulator, boo
                                       WORDS("nosuid", "strictatime", "mode=755", "size=65536k")));
     /* Group 5 is tty; a user namespace of one id does not have it. */
     json_object_array_add(a, mount_entry("/dev/pts", "devpts", "devpts",
-                                         rootless ? WORDS("nosuid", "noexec", "newinstance",
+                                         !has_tty ? WORDS("nosuid", "noexec", "newinstance",
                                                           "ptmxmode=0666", "mode=0620")
                                                   : WORDS("nosuid", "noexec", "newinstance",
                                                           "ptmxmode=0666", "mode=0620", "gid=5")));

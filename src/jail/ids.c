@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/ids.h"
 #include "base/io.h"
 #include "base/str.h"
 #include "jail/steps.h"
@@ -26,7 +27,13 @@
 
 enum jail_who jail_who(const struct jail_config *c)
 {
-    return geteuid() != 0 ? JAIL_CALLER : c->n_folders ? JAIL_FILES : JAIL_NOBODY;
+    if (geteuid() != 0)
+        return JAIL_CALLER;
+    if (c->n_folders)
+        return JAIL_FILES;
+    /* Root of a user namespace may be all there is in it. */
+    return id_is_mapped("uid_map", NOBODY) && id_is_mapped("gid_map", NOBODY) ? JAIL_NOBODY
+                                                                              : JAIL_CALLER;
 }
 
 /* All ids of our own namespace, each as itself. */

@@ -44,6 +44,19 @@ if "${user[@]}" unshare --user true 2>/dev/null; then
 else
     skip "container" "this host gives ordinary users no user namespace"
 fi
+if ! wirt run --rm --user 65000 "$guest/rootfs-native" true 2>"$scratch/said"; then # where it may not give ids out
+    contains "a user that this one's container does not have" "Debian's package uidmap" "$(cat "$scratch/said")"
+fi
+
+# Root of a user namespace in which there is nobody else, as in another runtime's container.
+alone() { timeout 60 "${user[@]}" unshare --user --map-root-user --mount "$wirt_binary" --root "$scratch/own/alone" run --rm "$@" 2>&1 </dev/null; }
+if "${user[@]}" unshare --user --map-root-user --mount true 2>/dev/null; then
+    equal "root of one id: container" "0 1" "$(alone "$guest/rootfs-native" sh -c 'echo $(id -u) $$')"
+    equal "root of one id: process" "0" "$(alone --as process "$guest/rootfs" id -u)"
+    if [ -r "$guest/vmlinux" ]; then
+        contains "root of one id: machine" "hello" "$(alone --as machine "$build/programs/riscv64/hello")"
+    fi
+fi
 said=$(wirt run --rm --as process -m 64m "$guest/rootfs" true 2>&1)
 equal "a limit that this user cannot have: exit status" 125 $?
 contains "and says so" "control group" "$said"
