@@ -22,7 +22,7 @@ export WIRT_HOSTILE_SECONDS=${WIRT_HOSTILE_SECONDS:-30}
 if [ "${1:-}" = --all ]; then
     set -- isa/ engine/ container/ net/ process/ machine/ agent/ guest/
 elif [ $# -eq 0 ]; then
-    set -- isa/entry isa/lift isa/blocks engine/ \
+    set -- isa/lift isa/blocks engine/ \
         container/test_hostile container/test_lifecycle container/test_process \
         process/test_command_line process/test_guest_programs process/test_hostile_elf \
         machine/blk machine/bus machine/console machine/fs machine/net machine/pci machine/slat \

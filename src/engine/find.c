@@ -137,7 +137,11 @@ static struct found translate(struct cpu *cpu, const struct place *at)
         f.what = lift(cpu, at, insns);
         if (f.what != FOUND)
             return f;
+        if (e->checked)
+            ir_check(ir, false);
         ir_optimize(ir);
+        if (e->checked)
+            ir_check(ir, true);
         pthread_mutex_lock(&e->lock);
         f = add_block(cpu, ir, at);
         assert(f.what != TOO_LONG || ir->n_guest > 1);

@@ -83,7 +83,7 @@ static uint64_t compute(struct cpu *cpu, const struct ir_insn *i, uint64_t a, ui
     case IR_FENCE: __atomic_thread_fence(__ATOMIC_SEQ_CST); return 0;
     case IR_PURE: return ((uint64_t(*)(uint64_t, uint64_t))(uintptr_t)i->imm)(a, b);
     default:
-        if (i->op >= IR_FADD && i->op <= IR_UNBOX)
+        if (ir_is_fp(i))
             return any_nan(i, fp_op(cpu, fp_how(i), a, b, c));
         a = ir_eval(i, a, b, c);
         /* What may be anything is something unlikely here, so that who uses it is found out. */

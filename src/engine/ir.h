@@ -20,113 +20,8 @@
 #define LIFT_MAX_INSNS  64   /* in one that lift_block makes */
 
 enum ir_op {
-    IR_NOP,
-    /* Values and state */
-    IR_CONST, /* imm */
-    IR_GETX,  /* x[reg]; never x0 */
-    IR_SETX,  /* x[reg] = a; never x0 */
-    IR_GETF,  /* f[reg], raw */
-    IR_SETF,  /* f[reg] = a (class F) */
-    IR_GETS,  /* the 8-byte field at byte offset imm of struct cpu (plain CSRs) */
-    IR_SETS,  /* that field = a */
-    IR_GETFF, /* fflags */
-    IR_SETFF, /* fflags = the low 5 bits of a */
-
-    /* Integer. With size 4 (the W forms): operates on the low 32 bits and sign-extends the result
-     * from bit 31; else size 8. b may be absent (IR_NONE): then imm is the second operand. Shift
-     * amounts are taken mod the width. */
-    IR_ADD,
-    IR_SUB,
-    IR_SHL,
-    IR_SHR,
-    IR_SAR,
-    IR_ROL,
-    IR_ROR,
-    IR_MUL,
-    IR_DIV, /* RISC-V's results for x/0 and overflow: Volume I, chapter M */
-    IR_DIVU,
-    IR_REM,
-    IR_REMU,
-    IR_AND, /* from here on 64 bits only */
-    IR_OR,
-    IR_XOR,
-    IR_ANDN, /* a & ~b */
-    IR_ORN,
-    IR_XNOR,
-    IR_MULH,
-    IR_MULHU,
-    IR_MULHSU, /* signed a, unsigned b */
-    IR_MIN,
-    IR_MAX,
-    IR_MINU,
-    IR_MAXU,
-    IR_SETCOND, /* (a cond b) ? 1 : 0 */
-    IR_SELECT,  /* a != 0 ? b : c */
-    /* One operand */
-    IR_SEXT, /* sign-extend the low `size` bytes of a */
-    IR_ZEXT, /* zero-extend the low `size` bytes of a */
-    IR_CLZ,  /* size 4 or 8; of zero: the width; result not sign-extended (it is small) */
-    IR_CTZ,
-    IR_CPOP,
-    IR_BSWAP, /* rev8 */
-    IR_ORCB,
-    IR_PURE, /* imm = address of uint64_t fn(uint64_t a, uint64_t b): rare operations without side
-                effects */
-
-    /* Memory. Address is a + imm. May trap. */
-    IR_LOAD,   /* size 1, 2, 4, 8; flag IR_SIGNED */
-    IR_STORE,  /* b */
-    IR_LOADF,  /* class F: size 4 (NaN-boxed) or 8 */
-    IR_STOREF, /* b class F: the low `size` bytes */
-    IR_LR,  /* sign-extended; sets the reservation. imm is 0 for this and all below; size 4 or 8 */
-    IR_SC,  /* b; 0 on success, 1 on failure */
-    IR_AMO, /* reg = enum amo_op; b; old value sign-extended. size 1, 2 for Zabha */
-    IR_CAS, /* compare with c (low size bytes), store b; old value sign-extended */
-    IR_FENCE, /* imm: the fence's pred << 4 | succ bits */
-
-    /* Floating point: size 8, 4 or 2 (double, single, half). Operands and results are raw 64-bit,
-     * class F. Operands of less than 8 bytes are taken as the low bits: the lifter puts IR_UNBOX in
-     * front. Results of less than 8 bytes are NaN-boxed. NaN results are canonical. Flags accrue.
-     * rm: 0..4 static rounding mode, 7 dynamic. */
-    IR_FADD,
-    IR_FSUB,
-    IR_FMUL,
-    IR_FDIV,
-    IR_FSQRT,
-    IR_FMADD, /* a * b + c, rounded once; flags IR_NEG_PRODUCT, IR_NEG_ADDEND */
-    IR_FMIN,  /* IEEE 754-2019 minimumNumber; -0 < +0 */
-    IR_FMAX,
-    IR_FSGNJ, /* reg: enum sgnj_kind */
-    IR_FEQ,   /* -> integer 0/1; quiet */
-    IR_FLT,   /* signaling */
-    IR_FLE,
-    IR_FCLASS,
-    IR_FCVT_TO_INT,   /* a (F of size) -> integer; reg: enum int_kind */
-    IR_FCVT_FROM_INT, /* a (integer) -> F of size; reg: enum int_kind */
-    IR_FCVT_FF,       /* between formats: from a's `reg` bytes (2, 4, 8) to `size` bytes */
-    IR_FMV_TO_INT,    /* raw bits of a, sign-extended from `size` bytes */
-    IR_FMV_FROM_INT,  /* integer to raw bits, NaN-boxed when size < 8 */
-    IR_UNBOX, /* a if it is a properly NaN-boxed value of `size` bytes, else the canonical NaN
-                 (boxed) */
-
-    /* Control */
-    IR_BR,    /* leave to guest pc imm when (a cond b); b IR_NONE: compare with 0 */
-    IR_POLL,  /* leave to guest pc imm if cpu->exit_request is set: on the way along a jump backward
-                 that the block follows, so that no circle of blocks goes round unasked */
-    IR_JUMP,  /* leave to guest pc imm; the last instruction. flag IR_CALL: a direct call, whose
-                 return address  (just set in ra) is aux */
-    IR_JUMPR, /* leave to guest pc in a (bit 0 already cleared); flags IR_CALL (return address aux),
-                 IR_RET */
-    IR_SYSTEM, /* ops->system(cpu, imm). flag IR_LAST: leaves afterwards in any case (the next block
-                  may have another mode); without it the block goes on at the next guest instruction
-                  when the answer is STEP_NEXT */
-    IR_FCSR,   /* a CSR instruction on fflags, frm or fcsr: imm = its bytes; like IR_SYSTEM with
-                  IR_LAST */
-    IR_FENCE_I,   /* leaves to guest pc imm, the next instruction */
-    IR_FS_DIRTY,  /* calls ops->fs_dirty, then leaves to this same guest instruction; the last
-                     instruction */
-    IR_FRM_CHECK, /* in MODE_FP_SLOW, before operations with dynamic rounding: cpu->frm > 4 raises
-                     CAUSE_ILLEGAL with tval imm (the instruction's bytes); else goes on */
+#define OP(id, ...) IR_##id,
+#include "engine/ir.def"
     IR_OP_COUNT
 };
 
@@ -178,6 +73,33 @@ enum ir_flag {
                          NaN its result is */
 };
 
+/* What ir.def says of an operation. */
+enum ir_class {
+    IR_CLASS_N, /* none */
+    IR_CLASS_X, /* integer */
+    IR_CLASS_K, /* integer, or absent: then imm */
+    IR_CLASS_F  /* raw floating-point register */
+};
+
+enum ir_trait {
+    IR_EFFECT = 1,
+    IR_OBSERVABLE = 2,
+    IR_LEAVES = 4,
+    IR_COND = 8,
+    IR_ROUND = 16,
+    IR_REG = 32
+};
+
+struct ir_facts {
+    const char *name;
+    uint8_t result, operand[3]; /* enum ir_class */
+    uint8_t sizes;              /* those it has, or'ed */
+    uint8_t traits;             /* enum ir_trait */
+    uint8_t flags;              /* the enum ir_flag it may have */
+};
+
+extern const struct ir_facts ir_facts[IR_OP_COUNT];
+
 struct ir_insn {
     uint8_t op;   /* enum ir_op */
     uint8_t size; /* bytes: 1, 2, 4, 8 */
@@ -224,15 +146,45 @@ bool lift_straddles(uint64_t pc, const struct code_span *span);
 /* Removes what nothing uses and SETs that are overwritten before anybody can look; counts uses. */
 void ir_optimize(struct ir_block *b);
 
-/* Whether op may trap, call out or leave: guest state must be exact there. */
-bool ir_is_observable(const struct ir_insn *i);
+/* Whether it may trap, call out or leave: guest state must be exact there. */
+static inline bool ir_is_observable(const struct ir_insn *i)
+{
+    return ir_facts[i->op].traits & IR_OBSERVABLE;
+}
 
 /* Whether it makes a value, and of class F. */
-bool ir_has_value(const struct ir_insn *i);
-bool ir_is_float(const struct ir_insn *i);
+static inline bool ir_has_value(const struct ir_insn *i)
+{
+    return ir_facts[i->op].result != IR_CLASS_N;
+}
+
+static inline bool ir_is_float(const struct ir_insn *i)
+{
+    return ir_facts[i->op].result == IR_CLASS_F;
+}
 
 /* Whether it must stay even when nobody uses its value. */
-bool ir_has_effect(const struct ir_insn *i);
+static inline bool ir_has_effect(const struct ir_insn *i)
+{
+    return ir_facts[i->op].traits & IR_EFFECT;
+}
+
+/* Whether it is of those that have a W form, and in that form: its result is sign-extended from
+ * bit 31, and only the low 32 bits of its operands matter. */
+static inline bool ir_is_word(const struct ir_insn *i)
+{
+    return i->size == 4 && i->op >= IR_ADD && i->op <= IR_REMU;
+}
+
+/* Whether it is a floating-point operation: of fp_op(). */
+static inline bool ir_is_fp(const struct ir_insn *i)
+{
+    return i->op >= IR_FADD && i->op <= IR_UNBOX;
+}
+
+/* Ends the program, with words, unless the block is as this file and ir.def say. optimized:
+ * ir_optimize() made it so. For tests, and engines that look after themselves. */
+void ir_check(const struct ir_block *b, bool optimized);
 
 void ir_print(FILE *f, const struct ir_block *b);
 

@@ -11,7 +11,7 @@ static unsigned low_operands(const struct ir_insn *i, bool wide)
     /* The low half of the result comes from the low halves of the operands. */
     const uint64_t upward = BIT(IR_ADD) | BIT(IR_SUB) | BIT(IR_MUL) | BIT(IR_AND) | BIT(IR_OR) |
                             BIT(IR_XOR) | BIT(IR_ANDN) | BIT(IR_ORN) | BIT(IR_XNOR) | BIT(IR_SHL);
-    if (i->op >= IR_ADD && i->op <= IR_REMU && i->size == 4)
+    if (ir_is_word(i))
         return 7;
     if (i->op == IR_AND && i->b == IR_NONE && i->imm >= 0 && i->imm <= INT32_MAX)
         return 7;
@@ -41,7 +41,7 @@ static void find_low(struct ir_block *b)
         for (unsigned n = 0; n < 3; n++)
             if (operand[n] != IR_NONE && !(low >> n & 1))
                 wide[operand[n]] = true;
-        if (i->op >= IR_ADD && i->op <= IR_REMU && i->size == 4 && !wide[k])
+        if (ir_is_word(i) && !wide[k])
             i->flags |= IR_LOW32;
     }
 }

@@ -4,103 +4,6 @@
 #include "engine/ir.h"
 #include "isa/isa.h"
 
-static const char *const names[IR_OP_COUNT] = {
-    [IR_NOP] = "nop",
-    [IR_CONST] = "const",
-    [IR_GETX] = "getx",
-    [IR_SETX] = "setx",
-    [IR_GETF] = "getf",
-    [IR_SETF] = "setf",
-    [IR_GETS] = "gets",
-    [IR_SETS] = "sets",
-    [IR_GETFF] = "getff",
-    [IR_SETFF] = "setff",
-    [IR_ADD] = "add",
-    [IR_SUB] = "sub",
-    [IR_SHL] = "shl",
-    [IR_SHR] = "shr",
-    [IR_SAR] = "sar",
-    [IR_ROL] = "rol",
-    [IR_ROR] = "ror",
-    [IR_MUL] = "mul",
-    [IR_DIV] = "div",
-    [IR_DIVU] = "divu",
-    [IR_REM] = "rem",
-    [IR_REMU] = "remu",
-    [IR_AND] = "and",
-    [IR_OR] = "or",
-    [IR_XOR] = "xor",
-    [IR_ANDN] = "andn",
-    [IR_ORN] = "orn",
-    [IR_XNOR] = "xnor",
-    [IR_MULH] = "mulh",
-    [IR_MULHU] = "mulhu",
-    [IR_MULHSU] = "mulhsu",
-    [IR_MIN] = "min",
-    [IR_MAX] = "max",
-    [IR_MINU] = "minu",
-    [IR_MAXU] = "maxu",
-    [IR_SETCOND] = "setcond",
-    [IR_SELECT] = "select",
-    [IR_SEXT] = "sext",
-    [IR_ZEXT] = "zext",
-    [IR_CLZ] = "clz",
-    [IR_CTZ] = "ctz",
-    [IR_CPOP] = "cpop",
-    [IR_BSWAP] = "bswap",
-    [IR_ORCB] = "orcb",
-    [IR_PURE] = "pure",
-    [IR_LOAD] = "load",
-    [IR_STORE] = "store",
-    [IR_LOADF] = "loadf",
-    [IR_STOREF] = "storef",
-    [IR_LR] = "lr",
-    [IR_SC] = "sc",
-    [IR_AMO] = "amo",
-    [IR_CAS] = "cas",
-    [IR_FENCE] = "fence",
-    [IR_FADD] = "fadd",
-    [IR_FSUB] = "fsub",
-    [IR_FMUL] = "fmul",
-    [IR_FDIV] = "fdiv",
-    [IR_FSQRT] = "fsqrt",
-    [IR_FMADD] = "fmadd",
-    [IR_FMIN] = "fmin",
-    [IR_FMAX] = "fmax",
-    [IR_FSGNJ] = "fsgnj",
-    [IR_FEQ] = "feq",
-    [IR_FLT] = "flt",
-    [IR_FLE] = "fle",
-    [IR_FCLASS] = "fclass",
-    [IR_FCVT_TO_INT] = "fcvt_to_int",
-    [IR_FCVT_FROM_INT] = "fcvt_from_int",
-    [IR_FCVT_FF] = "fcvt_ff",
-    [IR_FMV_TO_INT] = "fmv_to_int",
-    [IR_FMV_FROM_INT] = "fmv_from_int",
-    [IR_UNBOX] = "unbox",
-    [IR_BR] = "br",
-    [IR_POLL] = "poll",
-    [IR_JUMP] = "jump",
-    [IR_JUMPR] = "jumpr",
-    [IR_SYSTEM] = "system",
-    [IR_FCSR] = "fcsr",
-    [IR_FENCE_I] = "fence_i",
-    [IR_FS_DIRTY] = "fs_dirty",
-    [IR_FRM_CHECK] = "frm_check",
-};
-
-static bool has_cond(const struct ir_insn *i)
-{
-    return i->op == IR_BR || i->op == IR_SETCOND;
-}
-
-static bool has_reg(const struct ir_insn *i)
-{
-    return i->op == IR_GETX || i->op == IR_SETX || i->op == IR_GETF || i->op == IR_SETF ||
-           i->op == IR_AMO || i->op == IR_FSGNJ || i->op == IR_FCVT_TO_INT ||
-           i->op == IR_FCVT_FROM_INT || i->op == IR_FCVT_FF;
-}
-
 static void print_flags(FILE *f, unsigned flags)
 {
     static const char *const flag[] = {"signed",  "call",      "ret",  "last",
@@ -114,25 +17,26 @@ static void print_insn(FILE *f, const struct ir_block *b, uint32_t k)
 {
     static const char *const cond[] = {"eq", "ne", "lt", "ge", "ltu", "geu"};
     const struct ir_insn *i = &b->insn[k];
+    const struct ir_facts *facts = &ir_facts[i->op];
     const uint16_t operand[3] = {i->a, i->b, i->c};
     fputs("    ", f);
     if (ir_has_value(i))
         fprintf(f, "%%%" PRIu32 " = ", k);
-    fputs(names[i->op], f);
+    fputs(facts->name, f);
     if (i->size && i->size != 8)
         fprintf(f, ".%u", i->size);
-    if (has_cond(i))
+    if (facts->traits & IR_COND)
         fprintf(f, ".%s", cond[i->cond]);
-    else if (i->op >= IR_FADD && i->op <= IR_UNBOX)
+    else if (facts->traits & IR_ROUND)
         fprintf(f, ".rm%u", i->cond);
-    if (has_reg(i))
+    if (facts->traits & IR_REG)
         fprintf(f, " r%u", i->reg);
     for (unsigned n = 0; n < 3; n++)
         if (operand[n] != IR_NONE)
             fprintf(f, " %%%u", operand[n]);
     if (i->imm || i->op == IR_CONST)
         fprintf(f, " 0x%" PRIx64, (uint64_t)i->imm);
-    bool fp = i->op >= IR_FADD && i->op <= IR_UNBOX;
+    bool fp = ir_is_fp(i);
     print_flags(f, i->flags & (fp ? ~IR_ANY_NAN : 0xff));
     if (fp && i->flags & IR_ANY_NAN)
         fputs(" anynan", f);

@@ -50,7 +50,7 @@ static void list_integer(void)
         add(IR_BR, 8, cond, 0, 0, "xx");
     }
     add(IR_SELECT, 8, 0, 0, 0, "xxx+");
-    for (unsigned size = 1; size <= 8; size *= 2) {
+    for (unsigned size = 1; size <= 4; size *= 2) {
         add(IR_SEXT, size, 0, 0, 0, "x+");
         add(IR_ZEXT, size, 0, 0, 0, "x+");
     }
@@ -356,7 +356,9 @@ static void build(const struct operation *o)
     struct ir_insn jump = insn(IR_JUMP, 8);
     jump.imm = 0x1400;
     put(jump);
+    ir_check(&block, false);
     ir_optimize(&block);
+    ir_check(&block, true);
 }
 
 /* --- Running it --- */

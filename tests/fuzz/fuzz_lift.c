@@ -109,47 +109,6 @@ static void require(bool true_of_block, const char *what, const struct ir_block 
     abort();
 }
 
-static bool operand_is_sound(const struct ir_block *b, uint32_t k, uint16_t operand)
-{
-    return operand == IR_NONE || (operand < k && ir_has_value(&b->insn[operand]));
-}
-
-static bool leaves(const struct ir_insn *i)
-{
-    return i->op == IR_JUMP || i->op == IR_JUMPR || i->op == IR_FCSR || i->op == IR_FENCE_I ||
-           i->op == IR_FS_DIRTY || (i->op == IR_SYSTEM && i->flags & IR_LAST);
-}
-
-static void check_form(const struct ir_block *b)
-{
-    require(b->n > 0 && b->n <= IR_LIMIT && b->n_guest > 0 && b->n_guest <= BLOCK_MAX_INSNS,
-            "sizes are within limits", b);
-    for (uint32_t k = 0; k < b->n; k++) {
-        const struct ir_insn *i = &b->insn[k];
-        require(operand_is_sound(b, k, i->a) && operand_is_sound(b, k, i->b) &&
-                    operand_is_sound(b, k, i->c),
-                "operands are values made before", b);
-        require(i->gi < b->n_guest, "each belongs to a guest instruction", b);
-        require((i->op != IR_SETX && i->op != IR_GETX) || (i->reg >= 1 && i->reg < 32),
-                "x0 is neither read nor written", b);
-        require(leaves(i) == (k + 1 == b->n), "the last one leaves, and only that", b);
-    }
-}
-
-static void check_uses(const struct ir_block *b)
-{
-    static uint16_t uses[IR_LIMIT];
-    memset(uses, 0, sizeof uses);
-    for (uint32_t k = 0; k < b->n; k++) {
-        const uint16_t operands[3] = {b->insn[k].a, b->insn[k].b, b->insn[k].c};
-        for (unsigned n = 0; n < 3; n++)
-            if (operands[n] != IR_NONE)
-                uses[operands[n]]++;
-    }
-    for (uint32_t k = 0; k < b->n; k++)
-        require(uses[k] == b->uses[k], "uses are counted", b);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct ir_block block;
@@ -173,14 +132,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(code, in.data, code_len);
     if (code_len < 4 || !lift_block(&start, paged, &block))
         return 0;
-    check_form(&block);
+    ir_check(&block, false);
     plain = optimized = start;
     seen = 0;
     int step = ir_interpret(&plain, &block);
     uint64_t effects = seen;
     ir_optimize(&block);
-    check_form(&block);
-    check_uses(&block);
+    ir_check(&block, true);
     seen = 0;
     require(ir_interpret(&optimized, &block) == step && seen == effects &&
                 memcmp(&plain, &optimized, sizeof plain) == 0,

@@ -90,7 +90,9 @@ static struct ir_block *find_block(struct cpu *cpu)
         fail("malloc");
     if (!lift_block(cpu, false, *slot))
         fail("lift_block");
+    ir_check(*slot, false);
     ir_optimize(*slot);
+    ir_check(*slot, true);
     if (getenv("BARE_TRACE"))
         ir_print(stderr, *slot);
     return *slot;

@@ -80,7 +80,9 @@ static void put(uint64_t pc, uint32_t insn)
 static void lift(bool paged)
 {
     assert_true(lift_block(&cpu, paged, &block));
+    ir_check(&block, false);
     ir_optimize(&block);
+    ir_check(&block, true);
 }
 
 #define LIFT(...)                                                          \

@@ -180,6 +180,7 @@ static enum engine_exit run_reference(struct hart *h)
             h->racy = true; /* what its middle comes to is not for one hart to say */
         if (!lift_block(&h->cpu, true, &block))
             return EXIT_TRAP;
+        ir_check(&block, false);
         if (h->racy)
             return EXIT_REQUEST;
         int step = ir_interpret(&h->cpu, &block);
