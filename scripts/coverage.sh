@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$PWD/build-coverage
 [ -e "$build/build.ninja" ] || meson setup "$build" -Db_coverage=true
+ninja --quiet -C "$build" build.ninja
 # What these tests run, and nothing else.
 mapfile -t targets < <(ninja -C "$build" -t targets all | sed -n 's,^\(tests/\(engine\|isa\)/[a-z_]*\): .*,\1,p' | sort -u)
 ninja --quiet -C "$build" "${targets[@]}" wirt-riscv64
