@@ -3,7 +3,7 @@
 # tests of the engine and of instructions, and prints each file's share.
 # usage: coverage.sh [FILTER ...]     tests/run's filters; those of engine/ and isa/ that are no machine's when not said
 # (a jailed machine may not write its counters).
-# Fails when less than 95 % of the lines of src/engine are reached. Takes four minutes of a processor.
+# Fails when less than 95 % of the lines of src/engine are reached. Takes three minutes of a processor.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$PWD/build-coverage

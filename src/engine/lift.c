@@ -1,7 +1,7 @@
 /* Lifting: guest code at a pc becomes a superblock of IR. */
-#include <string.h>
 
 #include "engine/engine.h"
+#include "engine/guest_access.h"
 #include "engine/ir_build.h"
 
 #define IR_ROOM    24 /* more than one guest instruction and the block's end need */
@@ -53,7 +53,7 @@ static bool fetch16(struct lifter *l, uint64_t pc, uint16_t *out, uint64_t *page
         l->bd.cpu->trap = (struct trap){CAUSE_FETCH_ACCESS, pc};
         return false;
     }
-    memcpy(out, l->span.bytes + at, 2);
+    *out = (uint16_t)guest_load(l->span.bytes + at, 2);
     *page = l->paged ? l->span.page : pc & PAGE_MASK;
     return true;
 }
@@ -68,7 +68,7 @@ bool lift_straddles(uint64_t pc, const struct code_span *span)
     uint16_t low;
     if ((pc & 0xfff) != 0xffe || span->len < 2)
         return false;
-    memcpy(&low, span->bytes, 2);
+    low = (uint16_t)guest_load(span->bytes, 2);
     return length_of(low) == 4;
 }
 
