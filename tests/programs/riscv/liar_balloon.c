@@ -1,7 +1,10 @@
 /* Run as root in a machine: takes the balloon's device away from Linux and lies with it. It says
- * that all that is there, and much more, is available, gives none of it, and takes all that it can
- * get. usage: liar_balloon MIB       so much memory is taken, bit by bit Says "lying" when its
- * statistics have been read three times. Register layout: virtio 1.2, 4.1.4 and 5.5.6. */
+ * that all that is there, and much more, is available, gives none of it, and takes what it can get.
+ *
+ * usage: liar_balloon MIB: so much memory is taken, bit by bit, once it is believed
+ *
+ * Says "lying" when its statistics have been read three times. Register layout: virtio 1.2, 4.1.4
+ * and 5.5.6. */
 #include <dirent.h>
 #include <err.h>
 #include <fcntl.h>
@@ -198,7 +201,7 @@ int main(int argc, char **argv)
         __sync_synchronize();
         *bell = STATS_QUEUE;
         while (q->used_index != n) { /* asked for anew */
-            size_t more = most - taken < 4 << 20 ? most - taken : 4 << 20;
+            size_t left = n < 3 ? 0 : most - taken, more = left < 4 << 20 ? left : 4 << 20;
             memset(memory + taken, 1, more);
             taken += more;
             usleep(50000);
