@@ -2,11 +2,7 @@
 # Makes the guest's files from Debian's riscv64 packages: kernel, initramfs, disk, root file systems.
 # usage: guest-files.sh [OUTPUT-FOLDER]     (default: build/guest)
 #
-# The packages come from the mirror that this machine's apt is configured with, through an apt state
-# of our own (the machine's is not touched); apt checks the archive's signatures. They are kept in
-# $WIRT_CACHE (default ~/.cache/wirt), and once they are there no network is asked.
-#   WIRT_MIRROR    another mirror of Debian, as an apt URI
-#   WIRT_REFRESH=1 ask the mirror for newer packages
+# Where the packages come from, and what can be said about it: scripts/guest-packages.sh.
 # The agent is compiled by their own gcc, translated: $WIRT_BUILD/wirt-riscv64 (default build/) is there.
 set -euo pipefail
 # Owners in the images are root's, whoever makes them.
@@ -19,86 +15,22 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "${1:-$here/../build/guest}"
 out=$(cd "${1:-$here/../build/guest}" && pwd)
 translator=$(realpath "${WIRT_BUILD:-$here/../build}/wirt-riscv64")
-cache=${WIRT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wirt}
-suite=trixie
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-mkdir -p "$cache/debs"
 
 die() { echo "guest-files: $*" >&2; exit 1; }
 say() { echo "guest files: $*"; }
 
-exec 9>"$cache/lock"
-flock 9 # two runs at once would trip over the cache and each other's products
-
 # ---- the packages ------------------------------------------------------------------------------
 
-# What is asked for; the lock file of the answer is named after it.
-wanted=$(sed 's/#.*//' "$here/lists/riscv64-rootfs" | xargs)
-request=$(echo "$suite $wanted" | sha256sum | cut -c1-16)
-lock=$cache/packages-$request # lines: SHA256  debs/NAME
-
-cached() { [ -s "$lock" ] && (cd "$cache" && sha256sum --status -c "$lock"); }
-
-# The first mirror of Debian itself in this machine's apt sources: apt reads its own formats.
-host_mirror() {
-    local codename
-    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    apt-get update --print-uris -o Dir::State::lists="$1" 2>/dev/null |
-        sed -n "s|^'\(.*\)/dists/$codename/InRelease'.*|\1|p" | head -n 1
-}
-
-fetch() {
-    local apt=$cache/apt mirror kernel
-    rm -rf "$apt"
-    mkdir -p "$apt"/{state/lists/partial,cache/archives/partial,etc/none.d}
-    : >"$apt/state/status"
-    mirror=${WIRT_MIRROR:-$(host_mirror "$apt/state/lists")}
-    [ -n "$mirror" ] || die "no Debian mirror in this machine's apt sources; name one: WIRT_MIRROR=URI"
-    [ -r "$keyring" ] || die "$keyring is missing: install debian-archive-keyring"
-    echo "deb [signed-by=$keyring] $mirror $suite main" >"$apt/etc/sources.list"
-    local options=(-q -o "Dir::State=$apt/state" -o "Dir::State::status=$apt/state/status"
-        -o "Dir::State::lists=$apt/state/lists" -o "Dir::Cache=$apt/cache" -o "Dir::Log=$apt"
-        -o "Dir::Etc::sourcelist=$apt/etc/sources.list" -o "Dir::Etc::sourceparts=$apt/etc/none.d"
-        -o "Dir::Etc::preferences=$apt/etc/none" -o "Dir::Etc::preferencesparts=$apt/etc/none.d"
-        -o APT::Architecture=riscv64 -o "APT::Architectures::=riscv64" -o "APT::Architectures::=amd64"
-        -o APT::Sandbox::User=root -o Debug::NoLocking=1 -o APT::Get::List-Cleanup=0
-        -o Acquire::Languages=none -o Acquire::Retries=3
-        -o "DPkg::Post-Invoke=" -o "APT::Update::Post-Invoke-Success=" -o "APT::Update::Post-Invoke=")
-    say "asking the machine's Debian mirror for $suite"
-    apt-get "${options[@]}" --error-on=any update >"$apt/log" 2>&1 ||
-        { cat "$apt/log" >&2; die "the package lists of $suite could not be fetched or verified"; }
+. "$here/guest-packages.sh"
+packages_open riscv64-rootfs
+if [ "${WIRT_REFRESH:-0}" = 1 ] || ! packages_cached; then
+    packages_ask
     # The kernel alone: what its package depends on is for installing it, not for running it.
-    kernel=$(apt-cache "${options[@]}" depends --important linux-image-riscv64 |
+    kernel=$(apt_cache depends --important linux-image-riscv64 |
         sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\).*/\1/p' | head -n 1)
     [ -n "$kernel" ] || die "$suite has no linux-image-riscv64"
     say "fetching $kernel and the packages of the root file system"
-    # shellcheck disable=SC2086 # $wanted is a list of words
-    apt-get "${options[@]}" -y --no-install-recommends --download-only install $wanted >>"$apt/log" 2>&1 ||
-        { tail -n 20 "$apt/log" >&2; die "apt could not fetch the packages"; }
-    (cd "$apt/cache/archives" && apt-get "${options[@]}" download "$kernel" busybox-static:amd64) \
-        >>"$apt/log" 2>&1 || { tail -n 20 "$apt/log" >&2; die "apt could not fetch $kernel"; }
-    (
-        cd "$apt/cache/archives"
-        rename_colons
-        sha256sum ./*.deb | sed 's|\./|debs/|' >"$apt/packages"
-        mv -f ./*.deb "$cache/debs/"
-    )
-    mv -f "$apt/packages" "$lock"
-    rm -rf "$apt"
-}
-
-# Epochs: apt writes the colon as %3a in one command and another; file names here have neither.
-rename_colons() {
-    local f
-    for f in *%3a*.deb; do
-        [ -e "$f" ] && mv "$f" "${f//%3a/_}"
-    done
-    return 0
-}
-
-if [ "${WIRT_REFRESH:-0}" = 1 ] || ! cached; then
-    fetch
-    cached || die "the cache $cache does not verify after fetching"
+    packages_fetch "$kernel" busybox-static:amd64
 fi
 
 deb() { # the cached package NAME_VERSION_ARCH.deb
@@ -117,7 +49,7 @@ agent_sources=("$here"/../src/{agent/{main,port,session,command,power},base/{err
 agent_headers=("$here"/../src/{agent/*,base/{cleanup,error,io,str},image/rootfs}.h)
 
 # Everything that the products are made from; when it is what it was, they stand.
-stamp=$(cat "$lock" "$0" "$here"/guest/* "${agent_sources[@]}" "${agent_headers[@]}" | sha256sum | cut -d' ' -f1)
+stamp=$(cat "$lock" "$0" "$here/guest-packages.sh" "$here"/guest/* "${agent_sources[@]}" "${agent_headers[@]}" | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$out/.stamp" 2>/dev/null || true)" = "$stamp" ]; then
     exit 0
 fi
@@ -127,27 +59,11 @@ rm -rf "$work" "$out/.stamp"
 mkdir "$work"
 trap 'rm -rf "$work"' EXIT
 
-unpack() { # DEB FOLDER [MEMBER...]: keeps symbolic links to folders (bin -> usr/bin) as they are
-    local deb=$1 dir=$2
-    shift 2
-    dpkg-deb --fsys-tarfile "$deb" |
-        tar -x -C "$dir" --keep-directory-symlink --no-same-owner --delay-directory-restore "$@"
-}
 replace() { # NAME: moves it from the work folder to its place
     rm -rf "$work/old"
     [ ! -e "$out/$1" ] || mv "$out/$1" "$work/old"
     mv "$work/$1" "$out/$1"
     rm -rf "$work/old"
-}
-skeleton() { # FOLDER: a usr-merged root file system, empty
-    local d
-    mkdir -p "$1"/usr/{bin,sbin,lib,share} "$1"/{dev,proc,sys,run,tmp,etc,root,home,mnt,var/tmp,var/log,var/lib}
-    for d in bin sbin lib; do ln -s "usr/$d" "$1/$d"; done
-    chmod 1777 "$1/tmp" "$1/var/tmp"
-    chmod 700 "$1/root"
-    echo 'root:x:0:0:root:/root:/bin/sh' >"$1/etc/passwd"
-    echo 'root:x:0:' >"$1/etc/group"
-    echo '127.0.0.1 localhost' >"$1/etc/hosts"
 }
 applets() { # FOLDER: a link to busybox for each of its applets that is not there yet
     local a
@@ -180,9 +96,7 @@ say "rootfs"
 root=$work/rootfs
 skeleton "$root"
 rm "$root/etc/passwd" "$root/etc/group"
-sed -n 's,.*  \(debs/.*_\(riscv64\|all\)\.deb\)$,\1,p' "$lock" | while read -r f; do
-    case $f in debs/linux-image-[0-9]*) ;; *) unpack "$cache/$f" "$root" ;; esac
-done
+unpack_all "$root"
 # What the packages' maintainer scripts would have done and programs notice.
 cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
 cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
