@@ -15,6 +15,8 @@ enum jail_thread {
     JAIL_SHARE,    /* serves a shared folder: the only one that opens anything */
     JAIL_NETWORK,  /* the network's process: the only one that makes sockets */
     JAIL_LAUNCHER, /* the unjailed parent of both, which only waits and passes signals on */
+    JAIL_MACHINE_MONITOR, /* a machine's monitor: keeps its guest's folder, relays bytes */
+    JAIL_MONITOR,         /* another guest's monitor: signals its processes, keeps control groups */
     JAIL_THREADS,
 };
 

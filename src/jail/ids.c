@@ -20,14 +20,23 @@
 #define CAP(c) (UINT64_C(1) << (c))
 
 /* What keeping files for all users takes: to read and write them, to give them away, to make them
- * as one of the users. */
+ * as one of the users. Not CAP_MKNOD: nobody makes devices. */
 #define CAPS_FILES                                                                         \
     (CAP(CAP_CHOWN) | CAP(CAP_DAC_OVERRIDE) | CAP(CAP_DAC_READ_SEARCH) | CAP(CAP_FOWNER) | \
-     CAP(CAP_FSETID) | CAP(CAP_SETUID) | CAP(CAP_SETGID) | CAP(CAP_SETFCAP) | CAP(CAP_MKNOD))
+     CAP(CAP_FSETID) | CAP(CAP_SETUID) | CAP(CAP_SETGID) | CAP(CAP_SETFCAP))
+
+/* Root may lack it: in a container that dropped its capabilities, it is a user like any other. */
+static bool may_become_others(void)
+{
+    struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct d[2];
+    const uint32_t both = (1u << CAP_SETUID) | (1u << CAP_SETGID);
+    return geteuid() == 0 && syscall(SYS_capget, &h, d) == 0 && (d[0].effective & both) == both;
+}
 
 enum jail_who jail_who(const struct jail_config *c)
 {
-    if (geteuid() != 0)
+    if (!may_become_others())
         return JAIL_CALLER;
     if (c->n_folders)
         return JAIL_FILES;
@@ -100,13 +109,21 @@ int jail_set_ids(enum jail_who who, struct error **err)
 
 int jail_drop_privileges(enum jail_who who, struct error **err)
 {
-    uint64_t kept = who == JAIL_FILES ? CAPS_FILES : 0;
     /* Making a file as one of the users takes no capability away from who makes it. */
-    if (kept && prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
+    if (who == JAIL_FILES && prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
         return error_set(err, errno, "securebits");
-    for (int c = 0; prctl(PR_CAPBSET_READ, c) >= 0; c++)
-        if (!(kept >> c & 1) && prctl(PR_CAPBSET_DROP, c) < 0 && errno != EPERM)
-            return error_set(err, errno, "drop capability %d", c); /* EPERM: had none to give */
+    return jail_drop_capabilities(who == JAIL_FILES ? CAPS_FILES : 0, err);
+}
+
+int jail_drop_capabilities(uint64_t kept, struct error **err)
+{
+    /* Up to the last one that the kernel knows. EPERM: there are none to give. */
+    for (int c = 0; c < 64; c++)
+        if (!(kept >> c & 1) && prctl(PR_CAPBSET_DROP, c) < 0) {
+            if (errno == EPERM || (errno == EINVAL && c > CAP_AUDIT_READ))
+                break;
+            return error_set(err, errno, "drop capability %d", c);
+        }
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return error_set(err, errno, "drop ambient capabilities");
     struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};

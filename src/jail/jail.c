@@ -19,16 +19,35 @@
 #define NAMESPACES \
     (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWNET)
 
+/* Before the text of an error that no other try mends: a folder was exchanged under our eyes. */
+#define FINAL "\1"
+
+static int done(const struct jail_config *c, const char *step)
+{
+    if (c->step)
+        c->step(c->step_arg, step);
+    return 0;
+}
+
 /* The child's part, up to where it is jailed. */
 static int enter(const struct jail_config *c, enum jail_who who, unsigned flags, int sync,
                  struct error **err)
 {
     prctl(PR_SET_NAME, c->name);
-    if ((!c->console && jail_no_console(err) < 0) || jail_set_ids(who, err) < 0 ||
-        (flags && jail_empty_root(c, err) < 0) || jail_close_others(c, sync, err) < 0 ||
-        jail_limits(c, flags & CLONE_NEWUSER, err) < 0 || jail_drop_privileges(who, err) < 0)
+    done(c, "ids mapped");
+    if ((!c->console && jail_no_console(err) < 0) || jail_set_ids(who, err) < 0)
         return -1;
-    return jail_landlock(c, err);
+    done(c, "ids");
+    if (flags && jail_empty_root(c, err) < 0)
+        return -1;
+    done(c, "root");
+    if (jail_close_others(c, sync, err) < 0 || jail_limits(c, flags & CLONE_NEWUSER, err) < 0)
+        return -1;
+    done(c, "descriptors, limits");
+    if (jail_drop_privileges(who, err) < 0)
+        return -1;
+    done(c, "capabilities");
+    return jail_landlock(c, err) < 0 ? -1 : done(c, "Landlock");
 }
 
 /* Talks with the caller: ids are mapped; jailed, or why not; go. An end of the socket that closes
@@ -41,7 +60,8 @@ static void child(const struct jail_config *c, enum jail_who who, unsigned flags
         _exit(125);
     if (enter(c, who, flags, sync, &err) < 0) {
         const char *text = error_text(err);
-        if (write_all(sync, text, strlen(text)) < 0)
+        if ((error_code(err) == ESTALE && write_all(sync, FINAL, 1) < 0) ||
+            write_all(sync, text, strlen(text)) < 0)
             _exit(126);
         _exit(125);
     }
@@ -52,13 +72,28 @@ static void child(const struct jail_config *c, enum jail_who who, unsigned flags
     close(sync);
 }
 
+/* One byte, or, of an error, all. */
+static ssize_t read_some(int sync, char *text, size_t size)
+{
+    ssize_t n;
+    do {
+        n = read(sync, text, 1);
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0 || !text[0])
+        return n;
+    ssize_t more = read_full(sync, text + 1, size - 1);
+    return more < 0 ? more : n + more;
+}
+
 static int report(int sync, struct error **err)
 {
     char text[1024];
-    ssize_t n = read(sync, text, sizeof text - 1);
+    ssize_t n = read_some(sync, text, sizeof text - 1);
     if (n <= 0)
         return error_set(err, n < 0 ? errno : 0, "the jailed process ended");
     text[n] = '\0';
+    if (text[0] == *FINAL)
+        return error_set(err, ESTALE, "%s", text + 1);
     return text[0] ? error_set(err, 0, "%s", text) : 0;
 }
 
@@ -74,11 +109,10 @@ static int settle(enum jail_who who, unsigned flags, pid_t pid, int sync, struct
 }
 
 /* One try, with the namespaces of flags. */
-static int try(const struct jail_config *c, unsigned flags, pid_t *pid, int *pidfd,
-               struct error **err)
+static int try(const struct jail_config *c, enum jail_who who, unsigned flags, pid_t *pid,
+               int *pidfd, struct error **err)
 {
     int ends[2];
-    enum jail_who who = jail_who(c);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return error_set(err, errno, "socketpair");
     AUTO_CLOSE int ours = ends[0];
@@ -96,6 +130,7 @@ static int try(const struct jail_config *c, unsigned flags, pid_t *pid, int *pid
     }
     AUTO_CLOSE int process = fd;
     close(STEAL_FD(theirs));
+    done(c, "clone");
     if (settle(who, flags, (pid_t)n, ours, err) < 0) {
         kill((pid_t)n, SIGKILL);
         while (waitpid((pid_t)n, NULL, 0) < 0 && errno == EINTR)
@@ -107,23 +142,49 @@ static int try(const struct jail_config *c, unsigned flags, pid_t *pid, int *pid
     return 1;
 }
 
+/* What is not held; why: what the first try came to. */
+static void tell_missing(const struct jail_config *c, enum jail_who who, unsigned flags,
+                         const struct error *why)
+{
+    if (flags & CLONE_NEWUSER)
+        return;
+    if (flags && who == JAIL_FILES)
+        log_warn("%s: no user namespace of its own: %s; in its shared folders it has root's "
+                 "capabilities over files",
+                 c->name, error_text(why));
+    if (flags)
+        return;
+    const char *rest = jail_has_landlock() ? "Landlock, system call filters and limits hold it"
+                       : c->n_folders || c->network
+                           ? "nor has the kernel Landlock: system call filters and limits hold it, "
+                             "but if it is taken over, it can open any file of its user"
+                           : "nor has the kernel Landlock: system call filters and limits hold it, "
+                             "which let it open nothing";
+    log_warn("%s: no namespaces of its own: %s; %s", c->name, error_text(why), rest);
+}
+
 int jail_fork(const struct jail_config *c, pid_t *pid, int *pidfd, struct error **err)
 {
-    ERROR_CLEANUP why = NULL;
-    unsigned flags = NAMESPACES & ~(c->network ? CLONE_NEWNET : 0u);
-    int rc = try(c, flags | CLONE_NEWUSER, pid, pidfd, &why);
-    if (rc >= 0)
-        return rc;
-    if (geteuid() == 0) { /* needs no user namespace for the others */
-        error_free(&why);
-        rc = try(c, flags, pid, pidfd, &why);
-        if (rc >= 0)
-            return rc;
-    }
-    rc = try(c, 0, pid, pidfd, err);
-    if (rc > 0)
-        log_warn("%s: no namespaces of its own: %s; system call filters and limits hold it, files "
-                 "of its user it may not open only where the kernel has Landlock",
-                 c->name, error_text(why));
-    return rc;
+    ERROR_CLEANUP no_user = NULL;
+    const unsigned others = NAMESPACES & ~(c->network ? CLONE_NEWNET : 0u);
+    /* Root needs no user namespace for the others. */
+    const unsigned flags[] = {others | CLONE_NEWUSER, others, 0};
+    const enum jail_who who[] = {jail_who(c), JAIL_CALLER};
+    for (unsigned i = 0; i < 3; i++)
+        /* Nobody's id may not be there where root is root of a namespace. */
+        for (unsigned k = 0; k < (who[0] == JAIL_CALLER ? 1 : 2); k++) {
+            error_free(err);
+            int rc = try(c, who[k], flags[i], pid, pidfd, err);
+            if (rc == 0)
+                return 0;
+            if (rc > 0) {
+                tell_missing(c, who[k], flags[i], no_user);
+                return 1;
+            }
+            if (error_code(*err) == ESTALE)
+                return -1;
+            if (!no_user)
+                error_set(&no_user, 0, "%s", error_text(*err));
+        }
+    return -1;
 }

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -38,6 +39,24 @@ int jail_limits(const struct jail_config *c, bool namespaces, struct error **err
     if (namespaces && geteuid() != 0 && lower(RLIMIT_NPROC, c->threads, "RLIMIT_NPROC", err) < 0)
         return -1;
     return prctl(PR_SET_DUMPABLE, 0) < 0 ? error_set(err, errno, "PR_SET_DUMPABLE") : 0;
+}
+
+int jail_limits_self(uint64_t file_size, struct error **err)
+{
+    if (lower(RLIMIT_CORE, 0, "RLIMIT_CORE", err) < 0 ||
+        lower(RLIMIT_MEMLOCK, 0, "RLIMIT_MEMLOCK", err) < 0 ||
+        lower(RLIMIT_MSGQUEUE, 0, "RLIMIT_MSGQUEUE", err) < 0 ||
+        lower(RLIMIT_NOFILE, FDS_WITHOUT_FOLDERS, "RLIMIT_NOFILE", err) < 0)
+        return -1;
+    /* A leak detector at the end is a process. */
+    if (jail_has_filters() && lower(RLIMIT_NPROC, 0, "RLIMIT_NPROC", err) < 0)
+        return -1;
+    if (!file_size)
+        return 0;
+    /* A file that has become too large is an error of that write. */
+    if (signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
+        return error_set(err, errno, "SIGXFSZ");
+    return lower(RLIMIT_FSIZE, file_size, "RLIMIT_FSIZE", err);
 }
 
 static int ascending(const void *a, const void *b)

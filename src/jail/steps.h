@@ -19,6 +19,8 @@ int jail_map_ids(enum jail_who who, pid_t child, struct error **err);
 int jail_set_ids(enum jail_who who, struct error **err);
 /* Capabilities that are not needed go for good; no way leads to more. */
 int jail_drop_privileges(enum jail_who who, struct error **err);
+/* The same; kept: a bit for each that stays. */
+int jail_drop_capabilities(uint64_t kept, struct error **err);
 
 /* In a new mount namespace: folders become mounts of their own, and everything else goes. */
 int jail_empty_root(const struct jail_config *c, struct error **err);
@@ -29,10 +31,15 @@ int jail_limits(const struct jail_config *c, bool namespaces, struct error **err
 /* Standard input and output become /dev/null, which must still be there. */
 int jail_no_console(struct error **err);
 
+/* Of a process that starts nothing more. file_size: as in struct jail_self. */
+int jail_limits_self(uint64_t file_size, struct error **err);
+
 /* Closes every descriptor that is not named. spare: one more that stays. */
 int jail_close_others(const struct jail_config *c, int spare, struct error **err);
 
 /* Where the kernel has no Landlock, nothing happens. */
+bool jail_has_landlock(void);
 int jail_landlock(const struct jail_config *c, struct error **err);
+int jail_landlock_self(const struct jail_self *j, struct error **err);
 
 #endif

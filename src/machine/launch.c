@@ -134,7 +134,8 @@ static int start_machine(struct machine_config *c, pid_t *pid, int *pidfd, struc
     for (unsigned i = 0; i < c->n_disks; i++)
         keep_fd(keep, &n, c->disks[i].fd);
     for (unsigned i = 0; i < c->n_shares; i++)
-        folders[i] = (struct jail_folder){&c->shares[i].fd, c->shares[i].readonly};
+        folders[i] =
+            (struct jail_folder){&c->shares[i].fd, c->shares[i].readonly, c->shares[i].only};
     struct jail_config j = {.name = "wirt-machine",
                             .console = true,
                             .folders = folders,

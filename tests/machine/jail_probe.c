@@ -2,7 +2,9 @@
  * each kind of thread with its filter, and then tries what it should not be able to do. With
  * --walls it leaves out the filters, so that what stands behind them is tried too.
  *
- *   jail_probe [--walls] [--share FOLDER] KIND ATTEMPT [ARGUMENT]
+ *   jail_probe [--walls] [--removed] [--share FOLDER | --file FILE] KIND ATTEMPT [ARGUMENT]
+ *
+ * --removed: the folder, which is empty, is removed before the jail is there.
  *
  * Prints one word: "did" (and exits with 1), an errno's name, or "killed" when the filter ended it.
  */
@@ -22,7 +24,9 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -49,6 +53,34 @@ static int try_create(void)
 static int try_climb(void)
 {
     return openat(folder, "../../../../../../../../etc/passwd", O_RDONLY | O_CLOEXEC);
+}
+
+/* In a shared folder, or in the one that a single shared file is in. */
+static int try_in_share(void)
+{
+    return openat(folder, argument, O_RDONLY | O_CLOEXEC);
+}
+
+static int try_change_in_share(void)
+{
+    return openat(folder, argument, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+
+static int try_list_share(void)
+{
+    return openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) < 0
+               ? -1
+               : faccessat(folder, argument, F_OK, 0);
+}
+
+static int try_device(void)
+{
+    return mknodat(folder, "device", S_IFCHR | 0666, makedev(1, 3));
+}
+
+static int try_pipe(void)
+{
+    return mknodat(folder, "pipe", S_IFIFO | 0600, 0);
 }
 
 static int try_unix(void)
@@ -193,6 +225,11 @@ static const struct {
     {"open", try_open},
     {"create", try_create},
     {"climb", try_climb},
+    {"in-share", try_in_share},
+    {"change-in-share", try_change_in_share},
+    {"list-share", try_list_share},
+    {"device", try_device},
+    {"pipe", try_pipe},
     {"unix", try_unix},
     {"tcp", try_tcp},
     {"raw", try_raw},
@@ -247,8 +284,18 @@ int main(int argc, char **argv)
     argv += walls;
     argc -= walls;
     log_init("jail_probe", LOG_INFO);
-    if (argc > 2 && !strcmp(argv[1], "--share")) {
+    bool removed = argc > 1 && !strcmp(argv[1], "--removed");
+    argv += removed;
+    argc -= removed;
+    char *only = NULL;
+    if (argc > 2 && !strcmp(argv[1], "--file")) {
+        only = strrchr(argv[2], '/');
+        *only++ = '\0';
+    }
+    if (argc > 2 && (only || !strcmp(argv[1], "--share"))) {
         folder = open(argv[2], O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (removed && rmdir(argv[2]) < 0)
+            return 3;
         argv += 2;
         argc -= 2;
     }
@@ -258,7 +305,7 @@ int main(int argc, char **argv)
     if (kind == JAIL_THREADS)
         return 2;
     argument = argc > 3 ? argv[3] : "";
-    struct jail_folder f = {&folder, false};
+    struct jail_folder f = {.fd = &folder, .only = only};
     struct jail_config c = {.name = "probe",
                             .network = kind == JAIL_NETWORK,
                             .folders = &f,

@@ -109,6 +109,36 @@ def all_of(user, folder):
     print(f"# {who}: {plain * 1000:.1f} ms to start, jail, try and end")
 
 
+def one_file(folder):
+    """Of a folder that a shared file is in, a machine that was taken over finds that file; of a shared folder, what is
+    below it, and makes no device."""
+    place = pathlib.Path(folder) / "place"
+    (place / "below").mkdir(parents=True)
+    (place / "file").write_text("shared")
+    (place / "secret").write_text("secret")
+    os.symlink("secret", place / "link")
+    file = ("--file", place / "file")
+    for walls in ((), ("--walls",)):
+        how = "behind the filters" if walls else "filtered"
+        said = probe(*walls, *file, "share", "in-share", "file")[0]
+        check(f"a shared file is there, {how}", said == "did", said)
+        said = probe(*walls, *file, "share", "change-in-share", "file")[0]
+        check(f"and can be written, {how}", said == "did", said)
+        bad = [(a, said) for a in (("in-share", "secret"), ("in-share", "link"), ("in-share", "below"), ("in-share", "../secret"),
+                                   ("change-in-share", "secret"), ("change-in-share", "new"), ("in-share", "../../etc/passwd"),
+                                   ("list-share", "secret"), ("in-share", "../place/secret"))
+               if (said := probe(*walls, *file, "share", *a)[0]) not in WALLS]
+        check(f"and nothing else of its folder, {how}", not bad, bad)
+    share = ("--share", place)
+    said = [probe(*share, "share", *a)[0] for a in (("in-share", "below"), ("change-in-share", "new"), ("pipe",))]
+    check("in a shared folder everything is", said == ["did"] * 3, said)
+    said = [probe(*walls, *share, "share", "device")[0] for walls in ((), ("--walls",))]
+    check("no device is made in one", said[0] in ("killed", "") and said[1] in WALLS, said)
+    (place / "gone").mkdir()
+    said, status = probe("--removed", "--share", place / "gone", "share", "in-share", ".")
+    check("a folder that is gone makes no lesser jail", status == 3 and "a mount of its own" in said, (said, status))
+
+
 if not PROBE.exists():
     print(f"skip - jail: missing {PROBE}")
     sys.exit(0)
@@ -117,6 +147,7 @@ with tempfile.TemporaryDirectory() as name:
     (pathlib.Path(name) / "inside").write_text("inside")
     said, status = probe("--walls", "--share", name, "share", "open", "/proc/2")
     check("the share's thread sees nobody else in /proc", said == "ENOENT", (said, status))
+    one_file(name)
     all_of(None, name)
     if os.geteuid() == 0:
         all_of("nobody", name)
