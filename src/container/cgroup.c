@@ -319,7 +319,7 @@ int cgroup_create(struct cgroup *g, const struct config *c, struct error **err)
     g->ours = true;
     if (check_thawed(g, err) < 0 || cgroup_apply(g, &c->resources, err) < 0)
         return -1;
-    return restrict_devices(g, c, err);
+    return c->all_devices ? 0 : restrict_devices(g, c, err);
 }
 
 int cgroup_open(struct cgroup *g, const char *path, struct error **err)

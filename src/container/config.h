@@ -215,6 +215,7 @@ struct config {
     char *rootfs; /* absolute; owned */
     bool rootfs_readonly;
     const char *hostname, *domainname;
+    bool all_devices; /* only limits: whoever is in the group has the devices that it had before */
     struct mount_entry *mounts;
     size_t mounts_len;
     struct process process;

@@ -68,7 +68,7 @@ static int make_group(struct guest *g, const struct guest_limits *l, struct erro
 {
     AUTO_FREE char *path = group_path(g);
     struct cgroup cg = {0};
-    struct config c = {0};
+    struct config c = {.all_devices = true};
     set_resources(&c.resources, l);
     /* The marker first: a group without it would never be found again. */
     int r = replace_file_at(g->dirfd, MARKER, path, strlen(path), 0600, err);

@@ -23,6 +23,8 @@ run --rm --memory 256m "$root" sh -c 'exit 3'
 equal "--memory 256m: a modest one is not" 3 $?
 said=$(run --rm --pids-limit 8 "$root" sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 2 & done; wait' 2>&1)
 contains "--pids-limit 8: the ninth is refused" "ork" "$said"
+equal "a limit takes no device away" "it opens" \
+    "$(run --rm --memory 256m "$root" sh -c 'cd /tmp && mknod kmsg c 1 11 && : >kmsg && echo it opens; rm -f kmsg' 2>&1)"
 
 late=$(run -d --name late "$root" sh -c 'sleep 1000 & while :; do :; done')
 check "update of a guest that had no limit" wirt update --cpus 0.2 --memory 512m late
