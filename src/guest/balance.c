@@ -32,16 +32,13 @@ static uint64_t min(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-void balance_settings_read(struct store *s, struct balance_settings *out)
+void balance_settings_read(int folder, const struct host_memory *host, struct balance_settings *out)
 {
-    struct host_memory host = {0};
-    AUTO_JSON *o = json_read_file_at(s->fd, "balance.json", MAX_SETTINGS, NULL);
+    AUTO_JSON *o = json_read_file_at(folder, "balance.json", MAX_SETTINGS, NULL);
     int64_t low = json_get_int(o, "low", 0), high = json_get_int(o, "high", 0);
-    if (host_memory_read(&host, NULL) < 0)
-        host.total = 0;
     out->automatic = json_get_bool(o, "auto", true);
-    out->low = low > 0 ? (uint64_t)low : min(host.total / 8, MAX_LOW);
-    out->high = high > 0 ? (uint64_t)high : min(host.total / 4, MAX_HIGH);
+    out->low = low > 0 ? (uint64_t)low : min(host->total / 8, MAX_LOW);
+    out->high = high > 0 ? (uint64_t)high : min(host->total / 4, MAX_HIGH);
     if (out->high < out->low)
         out->high = out->low;
 }
@@ -55,10 +52,11 @@ int balance_settings_write(struct store *s, const struct balance_settings *in, s
     if (in->high)
         json_put_int(o, "high", (int64_t)in->high);
     const char *text = json_object_to_json_string(o);
-    return replace_file_at(s->fd, "balance.json", text, strlen(text), 0600, err);
+    AUTO_CLOSE int folder = store_folder(s, "settings", err);
+    return folder < 0 ? -1 : replace_file_at(folder, "balance.json", text, strlen(text), 0600, err);
 }
 
-static void publish(struct guest *g, const struct balance_reading *r)
+static void publish(const struct balance *b, const struct balance_reading *r)
 {
     AUTO_JSON *o = json_object_new_object();
     json_put_int(o, "available", (int64_t)r->available);
@@ -69,7 +67,7 @@ static void publish(struct guest *g, const struct balance_reading *r)
     json_put_bool(o, "late", r->late);
     json_put_int(o, "when", (int64_t)clock_ns());
     const char *text = json_object_to_json_string(o);
-    replace_file_at(g->dirfd, "memory.json", text, strlen(text), 0600, NULL);
+    replace_file_at(b->readings, b->g->id, text, strlen(text), 0600, NULL);
 }
 
 static uint64_t positive(json_object *o, const char *key)
@@ -79,14 +77,13 @@ static uint64_t positive(json_object *o, const char *key)
 }
 
 /* The other machines' readings that are not stale. */
-static void sum_others(struct guest *g, struct balance_sum *sum)
+static void sum_others(const struct balance *b, struct balance_sum *sum)
 {
-    char **ids = store_list(g->store, NULL);
+    char **ids = store_list(b->g->store, NULL);
     for (char **id = ids; id && *id; id++) {
-        if (!strcmp(*id, g->id))
+        if (!strcmp(*id, b->g->id))
             continue;
-        AUTO_FREE char *path = xasprintf("%s/memory.json", *id);
-        AUTO_JSON *o = json_read_file_at(g->store->guests_fd, path, MAX_SETTINGS, NULL);
+        AUTO_JSON *o = json_read_file_at(b->readings, *id, MAX_SETTINGS, NULL);
         uint64_t when = positive(o, "when"), now = clock_ns();
         if (!o || when > now || now - when > FRESH_NS)
             continue;
@@ -187,9 +184,9 @@ static void change(struct balance *b, const struct balance_settings *set,
 /* The settings and the host's memory, and whether they are of any concern. */
 static bool in_need(struct balance *b, struct balance_settings *set, struct host_memory *host)
 {
-    balance_settings_read(b->g->store, set);
-    if (host_memory_read(host, NULL) < 0)
+    if (host_memory_read(&b->host, host, NULL) < 0)
         return false;
+    balance_settings_read(b->settings, host, set);
     if (set->automatic)
         return host->available < set->high || host->stalled || b->extra;
     if (!b->extra)
@@ -207,7 +204,7 @@ static bool decide(struct balance *b, const struct balance_settings *set,
 {
     struct balance_sum sum = {0};
     balance_add(&sum, mine);
-    sum_others(b->g, &sum);
+    sum_others(b, &sum);
     *extra = balance_decide(set, host, mine, &sum);
     b->settle -= b->settle > 0;
     if (*extra == b->extra || (*extra > b->extra && b->settle))
@@ -231,7 +228,7 @@ static void stats_answered(void *arg, json_object *answer, const struct error *e
     }
     struct balance_reading mine = read_stats(b, answer);
     AUTO_CLOSE int lock =
-        openat(b->g->store->fd, "balance.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        openat(b->readings, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
         return; /* somebody else decides; next round */
     /* In the first round of need the others do not know of this machine, nor it of them. */
@@ -242,16 +239,32 @@ static void stats_answered(void *arg, json_object *answer, const struct error *e
         promised.pending += extra > mine.extra ? extra - mine.extra : 0;
         promised.extra = extra;
     }
-    publish(b->g, &promised);
+    publish(b, &promised);
     b->published = true;
     close(STEAL_FD(lock));
     if (changes)
         change(b, &set, &host, &mine, extra);
 }
 
-void balance_init(struct balance *b, struct guest *g, struct workload *w)
+int balance_init(struct balance *b, struct guest *g, struct workload *w, struct error **err)
 {
-    *b = (struct balance){.g = g, .w = w};
+    *b = (struct balance){.g = g, .w = w, .settings = -1, .readings = -1};
+    if (host_memory_open(&b->host, err) < 0 ||
+        (b->settings = store_folder(g->store, "settings", err)) < 0 ||
+        (b->readings = store_folder(g->store, "memory", err)) < 0)
+        return error_prefix(err, "balancing of memory");
+    return 0;
+}
+
+void balance_free(struct balance *b)
+{
+    if (!b->g)
+        return;
+    host_memory_close(&b->host);
+    if (b->settings >= 0)
+        close(b->settings);
+    if (b->readings >= 0)
+        close(b->readings);
 }
 
 void balance_tick(struct balance *b)

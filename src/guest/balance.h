@@ -5,20 +5,20 @@
  * less than `high` available is careful, one with less than `low` is short; then the machine is
  * asked for its statistics, and when they come, balance_decide says what that means for it. What
  * the user took with `wirt balloon` is not touched. Monitors do not talk to each other: each
- * publishes its reading in its guest's folder (memory.json), and the lock ROOT/balance.lock puts
- * their decisions one after the other, so that each sees what the others have promised. The lock is
- * held for reading and writing these files only, never while a machine is asked: one that hangs
- * holds up nobody.
+ * publishes its reading in ROOT/memory, and the lock there puts their decisions one after the
+ * other, so that each sees what the others have promised. The lock is held for reading and writing
+ * these files only, never while a machine is asked: one that hangs holds up nobody. A monitor that
+ * was taken over (monitor_jail.c) can write readings, but neither the settings nor anything else of
+ * another guest.
  *
  * What a guest says of its memory is its word, and counts as far as the host's own counters allow
  * (balance_read, balance_observe): it has no more available than its memory without the balloon,
  * old statistics say nothing, and pages that were promised count at the pace at which they come.
  *
- *   ROOT/balance.json     auto: bool, low, high: bytes (absent: an eighth and a quarter of the
- *                         host's, at most 2 and 4 GiB)
- *   GUEST/memory.json     available, total, idle, extra, pending: bytes; late: bool; when:
- *                         CLOCK_MONOTONIC ns
- *   GUEST/balance.log     each reading that led to a decision, and the decision */
+ *   ROOT/settings/balance.json  auto: bool, low, high: bytes (absent: an eighth and a quarter of
+ * the host's, at most 2 and 4 GiB) ROOT/memory/ID              available, total, idle, extra,
+ * pending: bytes; late: bool; when: CLOCK_MONOTONIC ns GUEST/balance.log           each reading
+ * that led to a decision, and the decision */
 #ifndef WIRT_GUEST_BALANCE_H
 #define WIRT_GUEST_BALANCE_H
 
@@ -35,8 +35,9 @@ struct balance_settings {
     uint64_t low, high; /* bytes available on the host */
 };
 
-/* Reads the settings and fills in what is absent or out of bounds. */
-void balance_settings_read(struct store *s, struct balance_settings *out);
+/* Reads the settings out of their folder and fills in what is absent or out of bounds. */
+void balance_settings_read(int folder, const struct host_memory *host,
+                           struct balance_settings *out);
 int balance_settings_write(struct store *s, const struct balance_settings *in, struct error **err);
 
 /* What a guest says of itself. */
@@ -102,6 +103,8 @@ uint64_t balance_decide(const struct balance_settings *set, const struct host_me
 struct balance {
     struct guest *g;
     struct workload *w;
+    int settings, readings; /* folders: ROOT/settings, ROOT/memory */
+    struct host_memory_files host;
     uint64_t manual; /* ballooned by the user, bytes */
     uint64_t extra;  /* ballooned on top by balancing */
     uint64_t before; /* extra, when the machine should refuse the last change */
@@ -112,8 +115,10 @@ struct balance {
     bool unsure;     /* whether the balloon's size is what we think */
 };
 
-/* For a machine's monitor; w->machine is there when it ticks. */
-void balance_init(struct balance *b, struct guest *g, struct workload *w);
+/* For a machine's monitor; w->machine is there when it ticks. Opens all that it needs; what
+ * fails is told, and b is for balance_free all the same. */
+int balance_init(struct balance *b, struct guest *g, struct workload *w, struct error **err);
+void balance_free(struct balance *b);
 
 /* Begins a round. Trouble is written to the guest's balance.log. */
 void balance_tick(struct balance *b);

@@ -202,6 +202,9 @@ int guest_remove(struct guest *g, struct error **err)
      * damaged one the name is not known. */
     if (store_drop_name(g->store, g->status == GUEST_DAMAGED ? NULL : g->name, g->id, err) < 0)
         return -1;
+    AUTO_FREE char *reading = xasprintf("memory/%s", g->id);
+    if (unlinkat(g->store->fd, reading, 0) < 0 && errno != ENOENT)
+        return error_set(err, errno, "remove %s/%s", g->store->path, reading);
     return remove_tree_at(g->store->guests_fd, g->id, err);
 }
 

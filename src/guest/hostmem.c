@@ -1,10 +1,12 @@
 #include "guest/hostmem.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -15,6 +17,15 @@
 /* Share of the last ten seconds in which some task waited for memory, in percent, from which on
  * that is no accident. */
 #define STALLED_PERCENT 10
+
+static char *read_again(int fd)
+{
+    char *text;
+    return fd < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+                   read_fd(fd, "/proc", FILE_MAX, &text, NULL, NULL) < 0
+               ? NULL
+               : text;
+}
 
 static char *read_text(const char *path)
 {
@@ -96,21 +107,42 @@ static void look_at_line(struct host_memory *out, char *line)
     }
 }
 
-int host_memory_read(struct host_memory *out, struct error **err)
+int host_memory_open(struct host_memory_files *f, struct error **err)
 {
-    AUTO_FREE char *meminfo = read_text("/proc/meminfo");
+    *f = (struct host_memory_files){open("/proc/meminfo", O_RDONLY | O_CLOEXEC),
+                                    open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC),
+                                    open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC)};
+    if (f->meminfo >= 0)
+        return 0;
+    error_set(err, errno, "open /proc/meminfo");
+    host_memory_close(f);
+    return -1;
+}
+
+void host_memory_close(struct host_memory_files *f)
+{
+    const int fds[] = {f->meminfo, f->pressure, f->groups};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    *f = (struct host_memory_files){-1, -1, -1};
+}
+
+int host_memory_read(const struct host_memory_files *f, struct host_memory *out, struct error **err)
+{
+    AUTO_FREE char *meminfo = read_again(f->meminfo);
     if (!meminfo || !find_number(meminfo, "MemTotal", &out->total) ||
         !find_number(meminfo, "MemAvailable", &out->available))
         return error_set(err, 0, "/proc/meminfo has no MemTotal and MemAvailable");
     out->total <<= 10;
     out->available <<= 10;
 
-    AUTO_FREE char *pressure = read_text("/proc/pressure/memory");
+    AUTO_FREE char *pressure = read_again(f->pressure);
     double avg10 = 0;
     out->stalled =
         pressure && sscanf(pressure, "some avg10=%lf", &avg10) == 1 && avg10 >= STALLED_PERCENT;
 
-    AUTO_FREE char *groups = read_text("/proc/self/cgroup");
+    AUTO_FREE char *groups = read_again(f->groups);
     char *save = NULL;
     for (char *line = groups ? strtok_r(groups, "\n", &save) : NULL; line;
          line = strtok_r(NULL, "\n", &save))

@@ -35,13 +35,16 @@ static int call(struct guest *g, json_object *request, int timeout_ms, struct er
     return answer ? 0 : -1;
 }
 
-/* Kills a process that is still the one the state file means, and waits until it is gone. */
-static int kill_and_wait(struct proc_id p, struct error **err)
+/* Kills a process that is still the one the state file means, and waits until it is gone. sig: as
+ * of a wall's kill_signal. */
+static int kill_and_wait(struct proc_id p, int sig, struct error **err)
 {
     AUTO_CLOSE int fd = proc_open(p);
     if (fd < 0)
         return errno == ESRCH ? 0 : error_set(err, errno, "open process %d", (int)p.pid);
-    if (proc_signal(fd, SIGKILL) < 0 && errno != ESRCH)
+    if (sig)
+        proc_end(fd, sig);
+    else if (proc_signal(fd, SIGKILL) < 0 && errno != ESRCH)
         return error_set(err, errno, "kill process %d", (int)p.pid);
     struct pollfd pfd = {.fd = fd, .events = POLLIN};
     int r;
@@ -65,7 +68,7 @@ static int bury(struct guest *g, struct error **err)
     /* The container layer kills, and knows of its frozen groups. */
     if (wall == &wall_container && wall->cleanup(g, &w, err) < 0)
         return -1;
-    if (kill_and_wait(g->workload, err) < 0)
+    if (kill_and_wait(g->workload, wall->kill_signal, err) < 0)
         return -1;
     return wall == &wall_container ? 0 : wall->cleanup(g, &w, err);
 }
@@ -73,7 +76,7 @@ static int bury(struct guest *g, struct error **err)
 /* The guest ends with its monitor, which has not answered. */
 static int kill_with_monitor(struct guest *g, struct error **err)
 {
-    if (kill_and_wait(g->monitor, err) < 0)
+    if (kill_and_wait(g->monitor, 0, err) < 0)
         return -1;
     guest_refresh(g); /* what it wrote down last: whom it kept, or the end */
     if (g->status != GUEST_EXITED)
@@ -114,11 +117,13 @@ int guest_stop(struct guest *g, int64_t timeout, struct error **err)
     guest_refresh(g);
     if (g->status == GUEST_DEAD) /* the monitor ended, which says nothing of the guest */
         return guest_stop(g, 0, err);
+    if (g->status == GUEST_DEAD)
+        return guest_stop(g, 0, err);
     if (!guest_active(g))
         return 0; /* it ended on its own meanwhile */
-    /* A monitor that does not answer is killed with its guest. */
+    /* A monitor that does not answer, or is being killed, is killed with its guest. */
     if (error_code(why) != ETIMEDOUT && error_code(why) != ECONNREFUSED &&
-        error_code(why) != ENOENT)
+        error_code(why) != ECONNRESET && error_code(why) != EPIPE && error_code(why) != ENOENT)
         return error_set(err, 0, "%s", error_text(why));
     return kill_with_monitor(g, err);
 }

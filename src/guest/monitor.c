@@ -28,11 +28,30 @@
 
 /* ---- the end ---- */
 
+/* A machine's processes end with their launcher (jail/jail.h): when somebody killed that, they
+ * are waited for here, and then what they held is free. A jailed monitor looks for no others. */
+static void wait_for_machine(struct monitor *m)
+{
+    for (int ms = 0; ms < ORPHANS_MS; ms += ORPHANS_NAP_MS) {
+        bool all = true;
+        for (unsigned i = 0; i < m->w.watch.n; i++)
+            all &= waitpid(m->w.watch.list[i].pid, NULL, WNOHANG) < 0 && errno == ECHILD;
+        if (all)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = ORPHANS_NAP_MS * 1000000}, NULL);
+    }
+    log_warn("guest %.12s: the machine's processes do not end", m->g->id);
+}
+
 /* Children that the workload left behind have become ours (PR_SET_CHILD_SUBREAPER): a guest ends
  * with its first process. Children that this process was started with are not the guest's. */
 static void kill_orphans(struct monitor *m)
 {
     pid_t children[64];
+    if (m->jailed && m->wall->monitor == JAIL_MACHINE_MONITOR) {
+        wait_for_machine(m);
+        return;
+    }
     if (m->n_before < 0)
         return;
     for (int ms = 0; ms < ORPHANS_MS; ms += ORPHANS_NAP_MS) {
@@ -88,7 +107,8 @@ static void finish_state(struct monitor *m)
 /* The guest cannot go on: it ends with all that it started. Not from a callback. */
 static void end_workload(struct monitor *m)
 {
-    monitor_kill(m);
+    proc_end(m->w.pidfd, m->wall->kill_signal);
+    monitor_kill(m); /* and what is frozen */
     kill_orphans(m); /* it is one of our children, too */
 }
 
@@ -214,7 +234,6 @@ static int watch_all(struct monitor *m, bool attached, struct near_ends *ends, s
         m->w.machine = machine_link_new(m->loop, m->w.control, err);
         if (!m->w.machine)
             return -1;
-        balance_init(&m->balance, m->g, &m->w);
         balance_due(m);
     }
     return loop_watch(m->loop, m->w.pidfd, EPOLLIN, workload_ended, m, err);
@@ -228,6 +247,20 @@ static void close_ends(struct near_ends *ends)
             close(fds[i]);
 }
 
+/* The workload is there. From monitor_jail on, what it says is looked at. */
+static int begin(struct monitor *m, bool attached, struct near_ends *ends, struct error **err)
+{
+    if (m->wall->await && m->wall->await(m->g, &m->w, err) < 0)
+        return -1;
+    if (monitor_jail(m, attached, err) < 0)
+        return -1;
+    if (m->wall->started && m->wall->started(m->g, &m->w, err) < 0)
+        return -1;
+    m->g->started_ns = realtime_ns();
+    m->g->status = GUEST_RUNNING;
+    return guest_save(m->g, err) < 0 ? -1 : watch_all(m, attached, ends, err);
+}
+
 static int start_workload(struct monitor *m, bool attached, struct error **err)
 {
     struct wall_stdio io;
@@ -235,15 +268,15 @@ static int start_workload(struct monitor *m, bool attached, struct error **err)
     int r = monitor_streams_prepare(m, attached, &io, &ends, err);
     if (r == 0 && (ends.err >= 0 || m->g->spec.tty))
         r = log_open(&m->log, m->g->dirfd, err);
+    if (r == 0 && m->wall->monitor == JAIL_MACHINE_MONITOR)
+        r = balance_init(&m->balance, m->g, &m->w, err);
     if (r == 0)
         r = m->wall->start(m->g, &io, &m->w, err);
     close_stdio(&io);
     if (r < 0)
         return -1;
     m->g->workload = m->w.id;
-    m->g->started_ns = realtime_ns();
-    m->g->status = GUEST_RUNNING;
-    if (guest_save(m->g, err) < 0 || watch_all(m, attached, &ends, err) < 0)
+    if (begin(m, attached, &ends, err) < 0)
         return -1;
     loop_idle(m->loop, round_ended, m);
     return 0;
@@ -278,12 +311,13 @@ static void monitor_destroy(struct monitor *m)
     monitor_streams_free(m);
     agent_link_free(m->w.link);
     machine_link_free(m->w.machine);
+    balance_free(&m->balance);
+    proc_watch_close(&m->w.watch);
     loop_free(m->loop);
     int fds[] = {m->listener, m->signals, m->w.pidfd, m->w.control, m->w.terminal, m->w.agent};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)
             close(fds[i]);
-    free(m->w.wall_data);
 }
 
 /* The monitor keeps nothing of its caller: no terminal, no folder, no stream that somebody waits

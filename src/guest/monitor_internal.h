@@ -7,6 +7,7 @@
  *   monitor_exec.c      commands of clients in a machine, each with streams of its own
  *   monitor_streams.c   the guest's streams: to the log, the caller and who is attached, and back
  *   monitor_life.c      status, kill and stop
+ *   monitor_jail.c      what the monitor itself can still do once the guest is there
  *
  * and below them client.h, caller.h, stream.h, agent_link.h and machine_link.h, which know no
  * monitor. Nothing here is freed in a callback (base/loop.h). */
@@ -54,6 +55,7 @@ struct monitor {
     struct stream *said; /* what a machine says itself, when w.main is its agent's */
     bool first_by_agent; /* an agent in the machine runs the first command (w.main) */
     bool at_line_start;  /* input ended a line */
+    bool jailed;         /* monitor_jail was called: much is not to be had any more */
     bool ended;
     struct winsize size; /* of a terminal, when it is known */
     struct caller caller;
@@ -73,6 +75,11 @@ void monitor_kill(struct monitor *m);
 int monitor_stop(struct monitor *m, uint64_t timeout_ns, struct error **err);
 /* After the workload's end. */
 void monitor_life_end(struct monitor *m);
+
+/* ---- monitor_jail.c ---- */
+
+/* Gives up what the monitor needs no more. attached: it is the caller's own process. */
+int monitor_jail(struct monitor *m, bool attached, struct error **err);
 
 /* ---- monitor_streams.c ---- */
 

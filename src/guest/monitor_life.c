@@ -25,11 +25,23 @@ static void kill_deadline(void *arg)
     monitor_kill(m);
 }
 
+/* It was asked to end with all that it holds, and has not. */
+static void kill_overdue(void *arg)
+{
+    struct monitor *m = arg;
+    proc_signal(m->w.pidfd, SIGKILL);
+}
+
 void monitor_kill(struct monitor *m)
 {
     if (m->ended)
         return;
-    proc_signal(m->w.pidfd, SIGKILL);
+    if (m->wall->kill_signal && proc_signal(m->w.pidfd, m->wall->kill_signal) == 0) {
+        proc_signal(m->w.pidfd, SIGCONT); /* what is stopped takes no other */
+        loop_timer(m->loop, clock_ns() + PROC_END_MS * UINT64_C(1000000), kill_overdue, m);
+    } else {
+        proc_signal(m->w.pidfd, SIGKILL);
+    }
     /* A frozen cgroup's processes die when it thaws. */
     if (m->g->status == GUEST_PAUSED && m->wall->resume(m->g, &m->w, NULL, NULL) >= 0)
         monitor_set_status(m, GUEST_RUNNING);
@@ -73,4 +85,5 @@ void monitor_life_end(struct monitor *m)
 {
     m->ended = true;
     loop_timer(m->loop, UINT64_MAX, kill_deadline, m);
+    loop_timer(m->loop, UINT64_MAX, kill_overdue, m);
 }

@@ -53,6 +53,7 @@ static int op_kill(struct peer *p, json_object *req, json_object *ans, struct er
         return error_set(err, 0, "signal %lld: must be 1 to %d", (long long)sig, SIGRTMAX);
     if (sig == SIGKILL) {
         monitor_kill(p->m);
+        p->waits = true; /* what it held is free when this is answered */
         return 0;
     }
     return p->m->wall->signal(p->m->g, &p->m->w, (int)sig, err);

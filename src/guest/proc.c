@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,8 +22,21 @@ struct stat_fields {
 };
 
 /* proc(5), /proc/PID/stat: the name in parentheses may hold anything, so the fields are counted
- * from the last ')'. -1 with errno: ESRCH when there is no such process; anything else says nothing
- * of it. */
+ * from the last ')'. -1 with errno. */
+static int parse_stat(const char *text, struct stat_fields *f)
+{
+    errno = EINVAL;
+    const char *p = strrchr(text, ')');
+    if (!p ||
+        sscanf(p + 1,
+               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64
+               " %" SCNu64 " %*d %*d %*d %*d %" SCNu64 " %*u %" SCNu64,
+               &f->state, &f->utime, &f->stime, &f->cutime, &f->cstime, &f->start, &f->rss) != 7)
+        return -1;
+    return 0;
+}
+
+/* -1 with errno: ESRCH when there is no such process; anything else says nothing of it. */
 static int read_stat(pid_t pid, struct stat_fields *f)
 {
     AUTO_FREE char *path = xasprintf("/proc/%d/stat", (int)pid);
@@ -31,15 +45,7 @@ static int read_stat(pid_t pid, struct stat_fields *f)
         errno = errno == ENOENT ? ESRCH : errno;
         return -1;
     }
-    errno = EINVAL;
-    char *p = strrchr(text, ')');
-    if (!p ||
-        sscanf(p + 1,
-               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64
-               " %" SCNu64 " %*d %*d %*d %*d %" SCNu64 " %*u %" SCNu64,
-               &f->state, &f->utime, &f->stime, &f->cutime, &f->cstime, &f->start, &f->rss) != 7)
-        return -1;
-    return 0;
+    return parse_stat(text, f);
 }
 
 struct proc_id proc_identify(pid_t pid)
@@ -92,6 +98,17 @@ int proc_signal(int pidfd, int sig)
     return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
+void proc_end(int pidfd, int sig)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    if (sig && proc_signal(pidfd, sig) == 0) {
+        proc_signal(pidfd, SIGCONT); /* what is stopped takes no other */
+        if (poll(&p, 1, PROC_END_MS) > 0)
+            return;
+    }
+    proc_signal(pidfd, SIGKILL);
+}
+
 /* Whether it is an error of looking, and not that the process has ended meanwhile. */
 static bool hidden(int code)
 {
@@ -125,15 +142,20 @@ int proc_children(pid_t pid, pid_t *out, int max)
     return errno && hidden(errno) ? -1 : n;
 }
 
+static void count(struct proc_usage *u, const struct stat_fields *f)
+{
+    uint64_t tick_us = 1000000u / (uint64_t)sysconf(_SC_CLK_TCK);
+    u->cpu_us += (f->utime + f->stime + f->cutime + f->cstime) * tick_us;
+    u->rss += f->rss * (uint64_t)sysconf(_SC_PAGESIZE);
+    u->processes++;
+}
+
 static void add_usage(pid_t pid, int depth, struct proc_usage *u)
 {
     struct stat_fields f;
     if (read_stat(pid, &f) < 0)
         return;
-    uint64_t tick_us = 1000000u / (uint64_t)sysconf(_SC_CLK_TCK);
-    u->cpu_us += (f.utime + f.stime + f.cutime + f.cstime) * tick_us;
-    u->rss += f.rss * (uint64_t)sysconf(_SC_PAGESIZE);
-    u->processes++;
+    count(u, &f);
     pid_t children[256];
     int n = depth < MAX_TREE_DEPTH ? proc_children(pid, children, 256) : 0;
     for (int i = 0; i < n; i++)
@@ -145,6 +167,48 @@ struct proc_usage proc_tree_usage(pid_t pid)
     struct proc_usage u = {0};
     add_usage(pid, 0, &u);
     return u;
+}
+
+static void watch_tree(struct proc_watch *w, pid_t pid)
+{
+    pid_t children[PROC_WATCH_MAX];
+    if (w->n == PROC_WATCH_MAX)
+        return;
+    AUTO_FREE char *path = xasprintf("/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    w->list[w->n].pid = pid;
+    w->list[w->n++].fd = fd;
+    int n = proc_children(pid, children, PROC_WATCH_MAX);
+    for (int i = 0; i < n; i++)
+        watch_tree(w, children[i]);
+}
+
+void proc_watch_tree(struct proc_watch *w, pid_t pid)
+{
+    w->n = 0;
+    watch_tree(w, pid);
+}
+
+struct proc_usage proc_watch_usage(const struct proc_watch *w)
+{
+    struct proc_usage u = {0};
+    for (unsigned i = 0; i < w->n; i++) {
+        char text[2048];
+        ssize_t n = pread(w->list[i].fd, text, sizeof text - 1, 0);
+        struct stat_fields f;
+        text[n > 0 ? n : 0] = '\0';
+        if (n > 0 && parse_stat(text, &f) == 0) /* else it has ended */
+            count(&u, &f);
+    }
+    return u;
+}
+
+void proc_watch_close(struct proc_watch *w)
+{
+    while (w->n)
+        close(w->list[--w->n].fd);
 }
 
 static int signal_tree(pid_t pid, int sig, int depth)

@@ -43,21 +43,23 @@ int terminal_open(int *master, int *slave, bool raw, struct error **err)
 }
 
 /* The parent's blocked and ignored signals are not the program's business. */
-static void reset_signals(void)
+static void reset_signals(int blocked)
 {
     for (int i = 1; i < NSIG; i++)
         if (i != SIGKILL && i != SIGSTOP)
             signal(i, SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
+    if (blocked)
+        sigaddset(&none, blocked);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static int child_setup(const struct spawn *s, int slave, pid_t parent, struct error **err)
 {
-    reset_signals();
+    reset_signals(s->parent_ends);
     if (!s->outlives) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        prctl(PR_SET_PDEATHSIG, s->parent_ends ? s->parent_ends : SIGKILL);
         if (getppid() != parent)
             return error_set(err, 0, "the parent is gone");
     }
@@ -141,16 +143,30 @@ int spawn_start(const struct spawn *s, struct proc_id *id, int *pidfd, int *mast
     if (pipe2(p, O_CLOEXEC) < 0)
         return error_set(err, errno, "pipe");
     AUTO_CLOSE int report = p[0];
+    AUTO_CLOSE int report_end = p[1];
+    if (s->made && pipe2(p, O_CLOEXEC) < 0)
+        return error_set(err, errno, "pipe");
+    AUTO_CLOSE int wait = s->made ? p[0] : -1;
+    AUTO_CLOSE int go = s->made ? p[1] : -1;
     pid_t parent = getpid();
     fflush(NULL);
     pid_t pid = fork();
-    if (pid == 0)
-        child(s, slave, parent, p[1]);
-    close(p[1]);
+    if (pid == 0) {
+        char byte;
+        if (s->made && (close(go) < 0 || read_full(wait, &byte, 1) != 1))
+            _exit(125);
+        child(s, slave, parent, report_end);
+    }
+    close(STEAL_FD(report_end));
     if (pid < 0)
         return error_set(err, errno, "fork");
     AUTO_CLOSE int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    int r = fd < 0 ? error_set(err, errno, "pidfd_open") : spawn_read_report(report, err);
+    int r = fd < 0 ? error_set(err, errno, "pidfd_open") : 0;
+    if (r == 0 && s->made && (r = s->made(s->made_arg, proc_identify(pid), err)) == 0 &&
+        write_all(go, "", 1) < 0)
+        r = error_set(err, errno, "let the child go on");
+    if (r == 0)
+        r = spawn_read_report(report, err);
     if (r == 0) {
         *id = proc_identify(pid);
         if (!id->start)

@@ -21,8 +21,15 @@ struct spawn {
                             loading its program is answered as well */
     int keep[2];         /* descriptors that stay open under their numbers, or -1 */
     bool outlives;       /* not killed with its parent */
+    int parent_ends;     /* the signal that it gets then, in place of SIGKILL, blocked: it takes it
+                            with signalfd(2) when it has put its own things in order; 0: SIGKILL */
     bool kept;           /* by a keeper (keeper.h), which then is what is answered and waited for */
     struct proc_id of;   /* kept: the guest whose end is its end too; pid 0: none */
+    /* Called in the parent when the child is there and has nothing yet; it goes on after that, and
+     * not when the parent ends before: so whoever has to know of it can be told first. May be NULL.
+     */
+    int (*made)(void *made_arg, struct proc_id id, struct error **err);
+    void *made_arg;
     /* Called in the child before the program; may be NULL. */
     int (*prepare)(void *arg, struct error **err);
     void *arg;

@@ -52,6 +52,11 @@ static int open_folder(int dirfd, const char *path, struct error **err)
     return fd;
 }
 
+int store_folder(struct store *s, const char *name, struct error **err)
+{
+    return open_folder(s->fd, name, err);
+}
+
 int store_open(struct store *s, const char *path, struct error **err)
 {
     *s = (struct store){.fd = -1, .guests_fd = -1, .names_fd = -1};

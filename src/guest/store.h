@@ -8,6 +8,8 @@
  *   ROOT/oci/ID                 the container layer's state of it (container.h)
  *   ROOT/names/NAME             symbolic link whose text is the id
  *   ROOT/lock                   held while names change
+ *   ROOT/settings/balance.json  whether and when machines' memory is balanced (balance.h)
+ *   ROOT/memory/ID              a machine's reading of its memory, for the others; lock
  *
  * Everything read from it is taken as possibly damaged. */
 #ifndef WIRT_GUEST_STORE_H
@@ -26,6 +28,9 @@ struct store {
  * $XDG_RUNTIME_DIR/wirt for others. Refuses one that others may write to. */
 int store_open(struct store *s, const char *path, struct error **err);
 void store_close(struct store *s);
+
+/* Opens a folder in it, made when missing. A descriptor, or -1 with err. */
+int store_folder(struct store *s, const char *name, struct error **err);
 
 /* A fresh random id with its empty folder. */
 int store_new_id(struct store *s, char id[GUEST_ID_LEN + 1], struct error **err);

@@ -8,6 +8,7 @@
 
 #include "guest/guest.h"
 #include "guest/machine_link.h"
+#include "jail/filter.h"
 
 struct agent_link;
 struct stream;
@@ -22,7 +23,7 @@ struct workload {
     struct agent_link *link;      /* that, at work; the monitor's */
     struct machine_link *machine; /* control, at work; the monitor's */
     struct stream *main;          /* the first command's streams; the monitor's */
-    void *wall_data;
+    struct proc_watch watch;      /* a machine's processes, once it has been waited for */
 };
 
 /* The workload's standard streams. The wall copies them; they stay the caller's. With spec.tty they
@@ -60,6 +61,13 @@ struct wall {
     /* Standard streams that are files come and go by pipes (apart.h). */
     bool by_pipes;
 
+    /* The monitor's jail, once the workload is there (monitor_jail.c). */
+    enum jail_thread monitor;
+
+    /* What ends the workload's process at once, in order: when it is gone, so is all that it held.
+     * 0: SIGKILL does. */
+    int kill_signal;
+
     /* Refuses what makes no sense behind this wall and fills in defaults. Called by the CLI before
      * the guest exists, so that the message comes at once. */
     int (*check)(struct guest_spec *spec, struct error **err);
@@ -68,6 +76,12 @@ struct wall {
      * cannot run (126); anything else 125. */
     int (*start)(struct guest *g, const struct wall_stdio *io, struct workload *w,
                  struct error **err);
+
+    /* Where it takes a while until the workload runs: `await` waits for word of it, which nobody
+     * has looked at yet, and opens what the monitor needs later; then, jailed, `started` reads it.
+     * May be NULL, both. */
+    int (*await)(struct guest *g, struct workload *w, struct error **err);
+    int (*started)(struct guest *g, struct workload *w, struct error **err);
 
     /* Fills in *x (command and env are then the caller's to free; x NULL: only answers) when an
      * agent in the guest runs the first command, once it is there: start's streams are then for

@@ -334,6 +334,7 @@ static int cleanup(struct guest *g, struct workload *w, struct error **err)
 const struct wall wall_container = {
     .name = "container",
     .by_pipes = true,
+    .monitor = JAIL_MONITOR,
     .check = check,
     .start = start,
     .ask_to_stop = ask_to_stop,

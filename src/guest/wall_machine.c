@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/loop.h"
 #include "base/str.h"
 #include "guest/agent_link.h"
 #include "guest/attach.h"
@@ -29,8 +30,8 @@
 
 /* How long a machine may take to be there: its kernel is read from wherever it lies. */
 #define START_MS 60000
-/* And how long to be gone when it is not. */
-#define QUIT_MS 5000
+/* And for a line that has begun. */
+#define LINE_MS 10000
 
 static int check_files(const struct guest_spec *s, struct error **err)
 {
@@ -210,22 +211,39 @@ static json_object *machine_config_json(const struct guest_spec *s, const char *
     return o;
 }
 
-/* Waits for the machine to say that it runs, or why not (machine/control.h). One that does not run
- * is no more when this answers. */
-static int wait_started(struct workload *w, int control, struct error **err)
+/* The machine says something: that it runs, or why not (machine/control.h). Its processes are there
+ * then. */
+static int await(struct guest *g, struct workload *w, struct error **err)
+{
+    struct pollfd p = {.fd = w->control, .events = POLLIN};
+    uint64_t deadline = clock_ns() + START_MS * UINT64_C(1000000);
+    int r;
+    do {
+        uint64_t now = clock_ns();
+        r = poll(&p, 1, now < deadline ? (int)((deadline - now) / 1000000) + 1 : 0);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return error_set(err, errno, "poll");
+    if (r == 0)
+        return error_set(err, ETIMEDOUT, "wirt-machine: no answer within %d ms", START_MS);
+    proc_watch_tree(&w->watch, w->id.pid);
+    return 0;
+}
+
+/* One that does not run is no more when this answers. */
+static int started(struct guest *g, struct workload *w, struct error **err)
 {
     STR_CLEANUP line = {0};
     ERROR_CLEANUP why = NULL;
     AUTO_JSON *answer = NULL;
-    if (control_read_line(control, &line, START_MS, &why) == 0)
+    if (control_read_line(w->control, &line, LINE_MS, &why) == 0)
         answer = json_parse_object(line.data ? line.data : "", line.len, "answer", &why);
     if (json_get_bool(answer, "ok", false))
         return 0;
-    if (!answer) /* at once, and with all that it holds (machine/launch.h) */
-        proc_signal(w->pidfd, SIGQUIT);
     struct pollfd p = {.fd = w->pidfd, .events = POLLIN};
-    if (poll(&p, 1, QUIT_MS) != 1)
-        proc_signal(w->pidfd, SIGKILL);
+    /* With all that it holds (machine/launch.h). */
+    if (!answer || poll(&p, 1, PROC_END_MS) != 1)
+        proc_end(w->pidfd, SIGQUIT);
     int status = spawn_wait(w->pidfd, NULL);
     if (answer)
         return error_set(err, 0, "%s", json_get_str(answer, "error", "no reason given"));
@@ -233,6 +251,14 @@ static int wait_started(struct workload *w, int control, struct error **err)
         return error_set(err, 0, "wirt-machine ended with status %d before the machine ran",
                          status);
     return error_set(err, 0, "wirt-machine: %s", error_text(why));
+}
+
+/* Before the launcher holds anything: who removes what a killed monitor leaves waits for it. */
+static int made(void *arg, struct proc_id id, struct error **err)
+{
+    struct guest *g = arg;
+    g->workload = id;
+    return guest_save(g, err);
 }
 
 static int start(struct guest *g, const struct wall_stdio *io, struct workload *w,
@@ -280,13 +306,13 @@ static int start(struct guest *g, const struct wall_stdio *io, struct workload *
                        .err = io->err,
                        .terminal = s->tty && !boots_image(s),
                        .raw = true,
+                       .parent_ends = SIGQUIT,
+                       .made = made,
+                       .made_arg = g,
                        .keep = {their_control, their_agent}};
     if (spawn_start(&sp, &w->id, &w->pidfd, &w->terminal, err) < 0)
         return -1;
-    close(their_control);
-    their_control = -1; /* its end is then seen here */
-    if (wait_started(w, our_control, err) < 0)
-        return -1;
+    /* Their ends are closed here, and so seen. */
     w->control = STEAL_FD(our_control);
     w->agent = STEAL_FD(our_agent);
     return 0;
@@ -345,7 +371,7 @@ static int send_signal(struct guest *g, struct workload *w, int sig, struct erro
     case SIGINT:
     case SIGHUP:
     case SIGQUIT: sig = SIGTERM; break;
-    case SIGKILL: break;
+    case SIGKILL: sig = SIGQUIT; break; /* at once, and in order */
     default:
         return error_set(err, 0,
                          "signal %d: a machine%s takes only KILL, TERM, INT, HUP and QUIT, "
@@ -380,7 +406,7 @@ static int update(struct guest *g, struct workload *w, const struct guest_limits
 static int stats(struct guest *g, struct workload *w, struct wall_stats *out,
                  const struct wall_later *later, struct error **err)
 {
-    struct proc_usage u = proc_tree_usage(w->id.pid);
+    struct proc_usage u = proc_watch_usage(&w->watch);
     out->cpu_us = u.cpu_us;
     out->memory = u.rss;
     out->pids = u.processes;
@@ -430,8 +456,12 @@ static int cleanup(struct guest *g, struct workload *w, struct error **err)
 
 const struct wall wall_machine = {
     .name = "machine",
+    .monitor = JAIL_MACHINE_MONITOR,
+    .kill_signal = SIGQUIT,
     .check = check,
     .start = start,
+    .await = await,
+    .started = started,
     .first_command = first_command,
     .ask_to_stop = ask_to_stop,
     .signal = send_signal,

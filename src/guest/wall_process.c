@@ -240,6 +240,7 @@ static int cleanup(struct guest *g, struct workload *w, struct error **err)
 
 const struct wall wall_process = {
     .name = "process",
+    .monitor = JAIL_MONITOR,
     .check = check,
     .start = start,
     .ask_to_stop = ask_to_stop,

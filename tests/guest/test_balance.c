@@ -322,8 +322,13 @@ static void a_guest_that_lies_costs_nobody_else(void **state)
 
 static void the_host_is_read(void **state)
 {
-    struct host_memory h;
-    assert_int_equal(host_memory_read(&h, NULL), 0);
+    struct host_memory h, again;
+    struct host_memory_files f;
+    assert_int_equal(host_memory_open(&f, NULL), 0);
+    assert_int_equal(host_memory_read(&f, &h, NULL), 0);
+    assert_int_equal(host_memory_read(&f, &again, NULL), 0);
+    host_memory_close(&f);
+    assert_true(again.total == h.total);
     assert_true(h.total > 16 * MIB && h.available <= h.total);
 }
 
