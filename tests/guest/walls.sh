@@ -141,7 +141,7 @@ test_pause() {
     check "$wall: rm -f of a paused guest" wirt rm -f ticks
     # What is frozen dies of nothing; nobody is there any more to thaw it.
     local limit=()
-    ! is_root || limit=(--pids-limit 100)
+    ! is_root || [ "$wall" = machine ] || limit=(--pids-limit 100)
     run -d "${limit[@]}" --name ice "$root" sh -c 'while :; do sleep 0.1; done' >/dev/null
     wirt pause ice >/dev/null
     kill -KILL "$(inspected ice .monitorPid)"
