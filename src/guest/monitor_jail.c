@@ -1,12 +1,11 @@
 /* The monitor's own jail. It has started all that it will start; what it talks with from here on
- * (an agent in a machine, a machine, a guest's output) is hostile. What each kind still does:
+ * (an agent in a machine, a machine, a guest's output) is hostile.
  *
- *   a machine's        reads and writes its guest's folder, the machines' readings of their memory,
- * and what was opened before; signals and waits for its children, by what it holds a process's or
- * also looks at processes in /proc, signals them, and keeps control groups and the a container's
- * container layer's state
- *
- * and with --rm, both take away the guest's folder and name at the end. */
+ * What a machine's still does: it reads and writes its guest's folder, the machines' readings of
+ * their memory and what was opened before, and signals and waits for its children, by pidfd or as
+ * their parent. What a process's or a container's does besides: it looks at processes in /proc,
+ * signals them, and keeps control groups and the container layer's state. With --rm both take away
+ * the guest's folder and name at the end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -4,7 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -19,8 +19,22 @@
 #define NAMESPACES \
     (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWNET)
 
-/* Before the text of an error that no other try mends: a folder was exchanged under our eyes. */
-#define FINAL "\1"
+/* Whether a weaker jail is no answer to it: what passes, a child that ended, or a folder that was
+ * exchanged under our eyes. What the kernel refuses for good is another matter. */
+static bool is_final(int code)
+{
+    static const int codes[] = {ESTALE, ECHILD, EAGAIN, ENOMEM, EMFILE, ENFILE, EINTR, EIO};
+    for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (codes[i] == code)
+            return true;
+    return false;
+}
+
+/* What the child answers: that it is jailed (all zero), or why not. */
+struct answer {
+    int failed, code;
+    char text[1024];
+};
 
 static int done(const struct jail_config *c, const char *step)
 {
@@ -50,51 +64,46 @@ static int enter(const struct jail_config *c, enum jail_who who, unsigned flags,
     return jail_landlock(c, err) < 0 ? -1 : done(c, "Landlock");
 }
 
+static int enter_wholly(const struct jail_config *c, enum jail_who who, unsigned flags, int sync,
+                        struct error **err)
+{
+    if (enter(c, who, flags, sync, err) < 0)
+        return -1;
+    /* After the last change of ids, which would undo it; the answer shows that it is in time. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return error_set(err, errno, "PR_SET_PDEATHSIG");
+    return c->last ? c->last(err) : 0;
+}
+
 /* Talks with the caller: ids are mapped; jailed, or why not; go. An end of the socket that closes
  * is the other's end. */
 static void child(const struct jail_config *c, enum jail_who who, unsigned flags, int sync)
 {
     ERROR_CLEANUP err = NULL;
+    struct answer a = {0};
     char byte;
     if (read_full(sync, &byte, 1) != 1)
         _exit(125);
-    if (enter(c, who, flags, sync, &err) < 0) {
-        const char *text = error_text(err);
-        if ((error_code(err) == ESTALE && write_all(sync, FINAL, 1) < 0) ||
-            write_all(sync, text, strlen(text)) < 0)
-            _exit(126);
-        _exit(125);
+    if (enter_wholly(c, who, flags, sync, &err) < 0) {
+        a = (struct answer){.failed = 1, .code = error_code(err)};
+        snprintf(a.text, sizeof a.text, "%s", error_text(err));
     }
-    /* After the last change of ids, which would undo it; the answer shows that it is in time. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || write_all(sync, "", 1) < 0 ||
-        read_full(sync, &byte, 1) != 1)
+    if (write_all(sync, &a, sizeof a) < 0 || a.failed || read_full(sync, &byte, 1) != 1)
         _exit(125);
     close(sync);
 }
 
-/* One byte, or, of an error, all. */
-static ssize_t read_some(int sync, char *text, size_t size)
-{
-    ssize_t n;
-    do {
-        n = read(sync, text, 1);
-    } while (n < 0 && errno == EINTR);
-    if (n <= 0 || !text[0])
-        return n;
-    ssize_t more = read_full(sync, text + 1, size - 1);
-    return more < 0 ? more : n + more;
-}
-
 static int report(int sync, struct error **err)
 {
-    char text[1024];
-    ssize_t n = read_some(sync, text, sizeof text - 1);
-    if (n <= 0)
-        return error_set(err, n < 0 ? errno : 0, "the jailed process ended");
-    text[n] = '\0';
-    if (text[0] == *FINAL)
-        return error_set(err, ESTALE, "%s", text + 1);
-    return text[0] ? error_set(err, 0, "%s", text) : 0;
+    struct answer a;
+    ssize_t n = read_full(sync, &a, sizeof a);
+    if (n != sizeof a)
+        return error_set(err, n < 0 ? errno : ECHILD, "the jailed process did not answer");
+    if (!a.failed)
+        return 0;
+    error_set(err, 0, "%.*s", (int)sizeof a.text, a.text);
+    (*err)->code = a.code; /* its words are in the text */
+    return -1;
 }
 
 static int settle(enum jail_who who, unsigned flags, pid_t pid, int sync, struct error **err)
@@ -181,7 +190,7 @@ int jail_fork(const struct jail_config *c, pid_t *pid, int *pidfd, struct error 
                 tell_missing(c, who[k], flags[i], no_user);
                 return 1;
             }
-            if (error_code(*err) == ESTALE)
+            if (is_final(error_code(*err)))
                 return -1;
             if (!no_user)
                 error_set(&no_user, 0, "%s", error_text(*err));

@@ -44,14 +44,18 @@ struct jail_config {
      * (tests/machine/jail_cost.c). May be NULL. */
     void (*step)(void *arg, const char *name);
     void *step_arg;
+    /* The child's last step, before the caller hears that it is there: when it fails, so does
+     * jail_fork. May be NULL. */
+    int (*last)(struct error **err);
 };
 
 /* As fork(2), in a process that has one thread: 1 in the caller, with *pid and the child's pidfd; 0
  * in the child, which is jailed; -1 with err. The child is killed when the caller ends. When
  * namespaces are not to be had here (where user namespaces are forbidden, an ordinary user cannot
  * make any), it goes on with the rest, filters, Landlock, no new privileges and limits, and warns
- * of what that rest does not hold. Error ESTALE: a folder is not at its place any more. err must
- * not be NULL. */
+ * of what that rest does not hold; never because of what was lacking for the moment (memory,
+ * descriptors, processes). Error ESTALE: a folder is not at its place any more. err must not be
+ * NULL. */
 int jail_fork(const struct jail_config *c, pid_t *pid, int *pidfd, struct error **err);
 
 /* What stays possible with files at a place: a folder and all below it, or one file. */

@@ -25,12 +25,17 @@
 /* Threads besides harts, disks' and shares'. */
 #define OTHER_THREADS 4u
 
+static int filter_network(struct error **err)
+{
+    signal(SIGPIPE, SIG_IGN);
+    return jail_filter(JAIL_NETWORK, err);
+}
+
 /* The network's process: until the machine's end of the wire closes. */
 static int run_network(struct loop *loop)
 {
     ERROR_CLEANUP err = NULL;
-    signal(SIGPIPE, SIG_IGN);
-    if (jail_filter(JAIL_NETWORK, &err) < 0 || loop_run(loop, &err) < 0) {
+    if (loop_run(loop, &err) < 0) {
         log_error("network: %s", error_text(err));
         return EXIT_WIRT;
     }
@@ -87,8 +92,12 @@ static int start_network(const struct nat_config *nat, int wire, int *pidfd, str
     if (!link || list_open(&keep, &before, err) < 0)
         return -1;
     keep.fds[keep.n++] = wire;
-    struct jail_config c = {
-        .name = "wirt-net", .network = true, .keep = keep.fds, .n_keep = keep.n, .threads = 1};
+    struct jail_config c = {.name = "wirt-net",
+                            .network = true,
+                            .keep = keep.fds,
+                            .n_keep = keep.n,
+                            .threads = 1,
+                            .last = filter_network};
     pid_t pid;
     int rc = jail_fork(&c, &pid, pidfd, err);
     if (rc == 0)
@@ -259,10 +268,14 @@ void machine_launch(struct machine_config *config, const struct nat_config *nat)
     int status = EXIT_WIRT;
     if (start(&l, config, nat, &err) == 0) {
         int keep[] = {l.signals, l.machine, l.network};
-        if (close_others(keep, l.network < 0 ? 2 : 3, &err) < 0 ||
-            jail_filter(JAIL_LAUNCHER, &err) < 0)
-            log_warn("%s", error_text(err));
+        bool narrow = close_others(keep, l.network < 0 ? 2 : 3, &err) == 0 &&
+                      jail_filter(JAIL_LAUNCHER, &err) == 0;
+        if (!narrow) {
+            log_error("launcher: %s", error_text(err));
+            send_signal(l.machine, SIGKILL);
+        }
         status = finish(l.machine, l.network, l.signals);
+        status = narrow ? status : EXIT_WIRT;
     } else {
         machine_refuse(config->control, error_text(err));
     }
