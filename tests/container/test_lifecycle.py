@@ -460,7 +460,7 @@ def test_log():
 
 def test_runtime_dies():
     """a container in the making ends when its runtime is killed"""
-    b = Bundle(hooks={"prestart": [{"path": "/bin/sleep", "args": ["sleep", "3"]}]})
+    b = Bundle(hooks={"prestart": [{"path": "/bin/sleep", "args": ["sleep", "1.5"]}]})
     b.write()
     p = subprocess.Popen([OCI, "--root", ROOT, "create", "--bundle", b.dir, b.id],
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
