@@ -1,7 +1,7 @@
 #!/bin/bash
 # Compiles the programs of tests/programs, what is older than its source:
 #   BUILD/programs/native/NAME   kernels, for this machine
-#   BUILD/programs/riscv64/NAME  kernels and programs that are riscv64's alone
+#   BUILD/programs/riscv64/NAME  kernels, programs that are riscv64's alone, and a machine's guest's
 #   BUILD/programs/clang/NAME-native, NAME-O1, -O2, -O3   the same kernels by LLVM: it allocates registers and
 #     orders code as gcc does not
 #   BUILD/programs/container/NAME  programs for native containers
@@ -37,7 +37,7 @@ for source in tests/programs/kernels/*.c; do
         compile clang "$out/clang/$name-O$level" "$source" --target=riscv64-linux-gnu "-O$level" -ffp-contract=off
     done
 done
-for source in tests/programs/riscv/*.c; do
+for source in tests/programs/riscv/*.c tests/programs/guest/*.c; do
     [ -e "$source" ] || continue
     # A source's first line may ask for instructions: "/* flags: -march=..."
     # shellcheck disable=SC2046 # a list of words

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A machine whose guest lies of its memory (tests/programs/riscv/liar_balloon.c) beside two that are full of what
+"""A machine whose guest lies of its memory (tests/programs/guest/liar_balloon.c) beside two that are full of what
 they read: when the host runs short they give, as it does not; they live on, and nobody is killed in its stead.
 
 The host is a control group with a limit, as in a container. timeout: 300"""
