@@ -42,10 +42,16 @@ int main(uint64_t self, uint64_t dtb)
     check("its cause", last_cause, (uint64_t)1 << 63 | STI);
     check("not early", now() >= start + 20000, true);
 
+    /* With interrupts off: else one may come between the look at it and the wait for it. */
+    csr_clear("sstatus", SSTATUS_SIE);
     start = now();
     csr_write("0x14d", start + 20000);
-    while (timers == 1 && now() < start + 10000000)
+    while (timers == 1 && now() < start + 10000000) {
         __asm__ volatile("wfi");
+        csr_set("sstatus", SSTATUS_SIE);
+        csr_clear("sstatus", SSTATUS_SIE);
+    }
+    csr_set("sstatus", SSTATUS_SIE);
     check("a timer by stimecmp, waited for", timers, 2);
     check("not early", now() >= start + 20000, true);
 
