@@ -130,6 +130,19 @@ class Guest:
         self.send("echo in''step\n")  # behind all that was asked before
         self.wait_for(rb"instep\r?\n", 20)
 
+    def reboot(self, seconds=90):
+        """Resets the machine and waits for its new shell.
+
+        The kernel's last words are no sign of it: another hart may have taken the console for a
+        message of its own, and the hart that calls the firmware does not wait for it."""
+        boot_id = "cat /proc/sys/kernel/random/boot_id"
+        before, _ = self.run(boot_id)
+        self.send("busybox reboot -f\n")
+        self.greet(seconds)
+        after, _ = self.run(boot_id)
+        if after == before:
+            raise RuntimeError(f"no reset: boot {after} still runs")
+
     def poweroff(self, seconds=30):
         """Shuts the guest down; the machine's exit status."""
         self.send("exit 0\n")
