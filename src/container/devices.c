@@ -41,9 +41,28 @@ static int host_node(const struct config *c, const struct device_node *d, struct
     return STEAL_FD(tree);
 }
 
+static int not_asked_for(const struct device_node *d, struct error **err)
+{
+    return error_set(err, 0, "%s is there already and is not the device asked for", d->path);
+}
+
+/* What a node is mounted on: a file of any kind, or else one made now. As where nodes are made, a
+ * link of the image's is not followed: it says where the device is to be looked for, not where it
+ * is put. */
+static int bind_place(int dir, const char *base, const struct device_node *d, struct error **err)
+{
+    AUTO_CLOSE int place = openat(dir, base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (place < 0 && errno == ENOENT)
+        place = openat(dir, base, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_WRONLY, 0644);
+    struct stat st;
+    if (place < 0 || fstat(place, &st) < 0)
+        return error_set(err, errno, "make a place for device %s", d->path);
+    return S_ISLNK(st.st_mode) || S_ISDIR(st.st_mode) ? not_asked_for(d, err) : STEAL_FD(place);
+}
+
 /* Mounts a node made elsewhere. prepared -1: the host's. */
-static int bind_node(const struct mount_context *m, const struct device_node *d, int prepared,
-                     struct error **err)
+static int bind_node(const struct mount_context *m, int dir, const char *base,
+                     const struct device_node *d, int prepared, struct error **err)
 {
     AUTO_CLOSE int tree = prepared < 0 ? host_node(m->config, d, err) : -1;
     int from = prepared < 0 ? tree : prepared;
@@ -52,7 +71,7 @@ static int bind_node(const struct mount_context *m, const struct device_node *d,
     struct mount_attr a = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
     if (mount_setattr(from, "", AT_EMPTY_PATH, &a, sizeof a) < 0)
         return error_set(err, errno, "mount_setattr");
-    AUTO_CLOSE int target = root_mkfile(m->rootfd, d->path, err);
+    AUTO_CLOSE int target = bind_place(dir, base, d, err);
     if (target < 0)
         return -1;
     if (move_mount(from, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
@@ -126,8 +145,7 @@ static int make_node(int dir, const char *base, const struct device_node *d, str
             return error_set(err, errno, "stat %s", d->path);
         if ((st.st_mode & S_IFMT) != (d->mode & S_IFMT) ||
             (!S_ISFIFO(d->mode) && st.st_rdev != d->dev))
-            return error_set(err, 0, "%s is there already and is not the device asked for",
-                             d->path);
+            return not_asked_for(d, err);
         return 0;
     }
     if ((d->uid || d->gid) && fchownat(dir, base, d->uid, d->gid, AT_SYMLINK_NOFOLLOW) < 0)
@@ -135,18 +153,23 @@ static int make_node(int dir, const char *base, const struct device_node *d, str
     return 0;
 }
 
+static int create_in(struct mount_context *m, int dir, const char *base,
+                     const struct device_node *d, int prepared, struct error **err)
+{
+    bool bind = m->userns && !S_ISFIFO(d->mode);
+    return bind ? bind_node(m, dir, base, d, prepared, err) : make_node(dir, base, d, err);
+}
+
 static int create(struct mount_context *m, int dev, const struct device_node *d, int prepared,
                   struct error **err)
 {
-    if (m->userns && !S_ISFIFO(d->mode))
-        return bind_node(m, d, prepared, err);
     const char *base = d->path + 5;
     if (str_starts(d->path, "/dev/") && !strchr(base, '/'))
-        return make_node(dev, base, d, err);
+        return create_in(m, dev, base, d, prepared, err);
     AUTO_CLOSE int dir = root_open_parent(m->rootfd, d->path, &base, err);
     if (dir < 0)
         return -1;
-    return make_node(dir, base, d, err);
+    return create_in(m, dir, base, d, prepared, err);
 }
 
 static int make_links(struct mount_context *m, int dev, struct error **err)

@@ -382,13 +382,19 @@ def test_null_link():
         status, out, err = b.run()
         equal((status, out.split("\n")[:2]), (0, ["1:3 character special file", "0"]))
         contains(out, "\n1\n")
-        b = Bundle()
-        without_mount(b, "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue")
-        os.symlink(OUTSIDE + "/null", os.path.join(b.rootfs, "dev/null"))
-        status, _, err = b.run()
-        check(status != 0)
-        contains(err, "/dev/null is there already and is not the device asked for")
-        outside_untouched()
+        # Where a node is made, and where one is bound, as in a user namespace.
+        for bound in (False, True):
+            b = Bundle()
+            if bound:
+                b.user_namespace()
+                os.chown(b.rootfs, BASE, BASE)
+                os.chown(f"{b.rootfs}/dev", BASE, BASE)
+            without_mount(b, "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue")
+            os.symlink(OUTSIDE + "/null", os.path.join(b.rootfs, "dev/null"))
+            status, out, err = b.run()
+            check(status != 0, out)
+            contains(err, "/dev/null is there already and is not the device asked for")
+            outside_untouched()
 
 
 def test_cwd_link():
