@@ -24,7 +24,8 @@ done
 sudo=
 if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || {
-        echo "deps.sh: these packages are missing and need root to install:$missing" >&2
+        echo "deps.sh: these packages are missing, and this user has no sudo to install them. As root:" >&2
+        echo "    apt-get install --no-install-recommends$missing" >&2
         exit 1
     }
     sudo=sudo
