@@ -1,7 +1,6 @@
 /* Users, groups and capabilities. */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <string.h>
@@ -95,8 +94,9 @@ int jail_set_ids(enum jail_who who, struct error **err)
      * for the steps that follow. */
     if (prctl(PR_SET_KEEPCAPS, 1) < 0)
         return error_set(err, errno, "keep capabilities");
-    if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-        setresuid(NOBODY, NOBODY, NOBODY) < 0)
+    /* One thread is all there is. */
+    if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY) < 0 ||
+        syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY) < 0)
         return error_set(err, errno, "become user %u", NOBODY);
     struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct d[2];

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -59,11 +60,6 @@ int jail_limits_self(uint64_t file_size, struct error **err)
     return lower(RLIMIT_FSIZE, file_size, "RLIMIT_FSIZE", err);
 }
 
-static int ascending(const void *a, const void *b)
-{
-    return *(const int *)a - *(const int *)b;
-}
-
 int jail_no_console(struct error **err)
 {
     AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -72,23 +68,29 @@ int jail_no_console(struct error **err)
     return 0;
 }
 
+/* The lowest that is kept from `from` on; UINT_MAX: none is. */
+static unsigned next_kept(const struct jail_config *c, int spare, unsigned from)
+{
+    unsigned next = from <= STDERR_FILENO ? from : UINT_MAX;
+    if ((unsigned)spare >= from && (unsigned)spare < next)
+        next = (unsigned)spare;
+    for (unsigned i = 0; i < c->n_keep; i++) /* -1, which is none, is UINT_MAX */
+        if ((unsigned)c->keep[i] >= from && (unsigned)c->keep[i] < next)
+            next = (unsigned)c->keep[i];
+    for (unsigned i = 0; i < c->n_folders; i++)
+        if ((unsigned)*c->folders[i].fd >= from && (unsigned)*c->folders[i].fd < next)
+            next = (unsigned)*c->folders[i].fd;
+    return next;
+}
+
 int jail_close_others(const struct jail_config *c, int spare, struct error **err)
 {
-    unsigned n = 0;
-    AUTO_FREE int *kept = xcalloc(c->n_keep + c->n_folders + 4, sizeof *kept);
-    for (int i = 0; i < 3; i++)
-        kept[n++] = i;
-    kept[n++] = spare;
-    for (unsigned i = 0; i < c->n_keep; i++)
-        if (c->keep[i] >= 0)
-            kept[n++] = c->keep[i];
-    for (unsigned i = 0; i < c->n_folders; i++)
-        kept[n++] = *c->folders[i].fd;
-    qsort(kept, n, sizeof *kept, ascending);
-    for (unsigned i = 0; i < n; i++) {
-        unsigned from = (unsigned)kept[i] + 1, to = i + 1 < n ? (unsigned)kept[i + 1] : 0;
-        if ((!to || from < to) && syscall(SYS_close_range, from, to ? to - 1 : ~0u, 0) < 0)
+    for (unsigned from = 0; from != UINT_MAX;) {
+        const unsigned kept = next_kept(c, spare, from);
+        const unsigned last = kept == UINT_MAX ? kept : kept - 1;
+        if (kept > from && syscall(SYS_close_range, from, last, 0) < 0)
             return error_set(err, errno, "close_range");
+        from = kept == UINT_MAX ? kept : kept + 1;
     }
     return 0;
 }

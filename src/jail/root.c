@@ -14,7 +14,10 @@
 #include "jail/steps.h"
 
 /* Any folder that is always there: it is covered before the root goes. */
-#define COVERED "/proc"
+#define COVERED       "/proc"
+#define TMPFS_OPTIONS "size=128k,mode=0555"
+
+#define MAX_RESOLV_CONF 65536
 
 /* A folder, or a file, as a mount of its own that is in no tree. at: a descriptor of the same;
  * error ESTALE: it is not what is there now. */
@@ -87,17 +90,24 @@ static int place_file(const struct jail_folder *f, unsigned number, int file, st
 /* Where the host's name servers are, for looking up names: as it is now. */
 static int copy_resolv_conf(struct error **err)
 {
-    ERROR_CLEANUP none = NULL;
-    AUTO_FREE char *text = NULL;
-    size_t len;
-    if (read_file_at(AT_FDCWD, "/etc/resolv.conf", 65536, &text, &len, &none) < 0)
+    char some[1024];
+    AUTO_CLOSE int from = open("/etc/resolv.conf", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (from < 0 || !is_regular(from))
         return 0; /* the host looks up no names either */
     if (mkdir(COVERED "/etc", 0555) < 0)
         return error_set(err, errno, "mkdir etc");
-    AUTO_CLOSE int fd =
+    AUTO_CLOSE int to =
         open(COVERED "/etc/resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-    if (fd < 0 || write_all(fd, text, len) < 0)
+    if (to < 0)
         return error_set(err, errno, "copy resolv.conf");
+    /* Of a longer one the rest is left: three servers is what a resolver takes. */
+    for (size_t all = 0; all < MAX_RESOLV_CONF; all += sizeof some) {
+        ssize_t n = read_full(from, some, sizeof some);
+        if (n < 0 || write_all(to, some, (size_t)n) < 0)
+            return error_set(err, errno, "copy resolv.conf");
+        if (n < (ssize_t)sizeof some)
+            break;
+    }
     return 0;
 }
 
@@ -121,7 +131,7 @@ static int fill(const struct jail_config *c, const int *files, struct error **er
 int jail_empty_root(const struct jail_config *c, struct error **err)
 {
     /* Of single files, their mounts: closed with all other descriptors (jail_close_others). */
-    AUTO_FREE int *files = xcalloc(c->n_folders + 1, sizeof *files);
+    AUTO_FREE int *files = c->n_folders ? xcalloc(c->n_folders, sizeof *files) : NULL;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return error_set(err, errno, "make mounts private");
     for (unsigned i = 0; i < c->n_folders; i++) {
@@ -130,8 +140,10 @@ int jail_empty_root(const struct jail_config *c, struct error **err)
             return -1;
     }
     unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-    AUTO_FREE char *options = xasprintf("size=128k,nr_inodes=%u,mode=0555", 8 + 2 * c->n_folders);
-    if (mount("tmpfs", COVERED, "tmpfs", flags, options) < 0)
+    AUTO_FREE char *options =
+        c->n_folders ? xasprintf(TMPFS_OPTIONS ",nr_inodes=%u", 8 + 2 * c->n_folders) : NULL;
+    if (mount("tmpfs", COVERED, "tmpfs", flags, options ? options : TMPFS_OPTIONS ",nr_inodes=8") <
+        0)
         return error_set(err, errno, "tmpfs");
     if (fill(c, files, err) < 0)
         return -1;

@@ -1,4 +1,6 @@
-/* The steps of a jail, in their order. Each runs in the process that is to be jailed. */
+/* The steps of a jail, in their order. Each runs in the process that is to be jailed, which was
+ * just forked: whatever page it touches first is copied or mapped in anew, which is most of what a
+ * jail costs. So they allocate and format nothing but for shares and for messages. */
 #ifndef WIRT_JAIL_STEPS_H
 #define WIRT_JAIL_STEPS_H
 
