@@ -66,14 +66,40 @@ static size_t read_file(const char *path, const char *name, struct id_range *out
     return n;
 }
 
+/* The user's name: of /etc/passwd, or else of what name service switch (nsswitch.conf(5)) the host
+ * has, asked by its own program, as a static program cannot ask it. NULL: it has none; the caller
+ * frees it. */
+static char *own_name(void)
+{
+    const uid_t uid = getuid();
+    const struct passwd *p = NULL;
+    AUTO_FREE char *line = NULL;
+    size_t cap = 0;
+    FILE *f = fopen("/etc/passwd", "re");
+    while (f && (p = fgetpwent(f)) && p->pw_uid != uid)
+        ;
+    char *name = p ? xstrdup(p->pw_name) : NULL;
+    if (f)
+        fclose(f);
+    if (name)
+        return name;
+    AUTO_FREE char *command = xasprintf("exec getent passwd %u 2>/dev/null", (unsigned)uid);
+    f = popen(command, "re");
+    if (!f)
+        return NULL;
+    if (getline(&line, &cap, f) > 0 && strchr(line, ':'))
+        name = xasprintf("%.*s", (int)strcspn(line, ":"), line);
+    pclose(f);
+    return name;
+}
+
 void subids_own(struct subids *s)
 {
     *s = (struct subids){0};
     if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 0 || !privileged_helper("newuidmap") ||
         !privileged_helper("newgidmap"))
         return;
-    const struct passwd *me = getpwuid(getuid());
-    const char *name = me ? me->pw_name : NULL;
+    AUTO_FREE char *name = own_name();
     const size_t max = sizeof s->uids / sizeof *s->uids;
     s->n_uids = read_file("/etc/subuid", name, s->uids, max);
     s->n_gids = read_file("/etc/subgid", name, s->gids, max);
