@@ -13,11 +13,12 @@
 #include <sys/statfs.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/log.h"
+#include "base/terminal.h"
 #include "container/root.h"
 #include "container/sync.h"
 
@@ -136,14 +137,19 @@ static void copy_size(int master)
         ioctl(master, TIOCSWINSZ, &size);
 }
 
-/* One read of the terminal's output and its write. 0 at the end. */
-static int copy_output(int master)
+/* One read of the terminal's output and its write. 0 at the end; lost: of what could not be written
+ * (errno). */
+static int copy_output(int master, int *lost)
 {
     char buf[16384];
-    ssize_t n = read(master, buf, sizeof buf);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+    ssize_t n = terminal_read(master, buf, sizeof buf);
+    if (n < 0 && errno == EAGAIN)
         return 1;
-    return n > 0 && write_all(1, buf, (size_t)n) == 0;
+    if (n > 0 && write_all(1, buf, (size_t)n) < 0) {
+        *lost = errno;
+        return 0;
+    }
+    return n > 0;
 }
 
 /* Input that the terminal has not taken yet. Waiting for it to do so could be for ever: a program
@@ -170,10 +176,10 @@ static void take_input(struct input *in)
 
 static void give_input(struct input *in, int master)
 {
-    ssize_t n = write(master, in->data + in->start, in->end - in->start);
+    ssize_t n = terminal_write(master, in->data + in->start, in->end - in->start);
     if (n > 0)
         in->start += (size_t)n;
-    else if (n < 0 && errno != EINTR && errno != EAGAIN) /* nobody has the terminal open */
+    else if (n < 0 && errno != EAGAIN)
         in->start = in->end;
 }
 
@@ -197,9 +203,11 @@ static int take_signals(int fd, int master, pid_t pid, int *status, struct error
     return 0;
 }
 
-static int serve(int master, int sigs, pid_t pid, int *status, struct error **err)
+/* Until the process has ended. lost: of what the terminal said and could not be written (errno). */
+static int serve(int *terminal, int sigs, pid_t pid, int *status, int *lost, struct error **err)
 {
     struct input in = {0};
+    int master = *terminal;
     struct pollfd p[3] = {{.fd = sigs}, {.fd = master}, {.fd = 0}};
     /* It may have ended before its SIGCHLD was blocked here. */
     bool ended = waitpid(pid, status, WNOHANG) == pid;
@@ -221,8 +229,11 @@ static int serve(int master, int sigs, pid_t pid, int *status, struct error **er
             continue;
         if (p[1].revents & POLLOUT)
             give_input(&in, master);
-        if (p[1].revents & ~POLLOUT && !copy_output(master))
-            p[1].fd = -1;
+        if (p[1].revents & ~POLLOUT && !copy_output(master, lost)) {
+            /* It hangs up: who writes to a terminal that nobody reads would wait for ever. */
+            close(*terminal);
+            *terminal = master = p[1].fd = -1;
+        }
         if (p[2].fd >= 0 && p[2].revents)
             take_input(&in);
         if (!ended && p[0].revents) {
@@ -235,8 +246,9 @@ static int serve(int master, int sigs, pid_t pid, int *status, struct error **er
     return 0;
 }
 
-int console_serve(int master, pid_t pid, int *status, struct error **err)
+int console_serve(int terminal, pid_t *pid, int *status, struct error **err)
 {
+    AUTO_CLOSE int master = terminal;
     sigset_t blocked;
     sigprocmask(SIG_SETMASK, NULL, &blocked);
     AUTO_CLOSE int sigs = signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -244,17 +256,20 @@ int console_serve(int master, pid_t pid, int *status, struct error **err)
         return error_set(err, errno, "signalfd");
     if (master >= 0 && fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
         return error_set(err, errno, "make the terminal non-blocking");
-    struct termios old;
-    bool raw = master >= 0 && tcgetattr(0, &old) == 0;
-    if (raw) {
-        struct termios t = old;
-        cfmakeraw(&t);
-        tcsetattr(0, TCSANOW, &t);
-    }
+    struct raw_terminal raw = {.fd = -1};
+    if (master >= 0 && raw_terminal_enter(&raw, 0, err) < 0)
+        return -1;
     if (master >= 0)
         copy_size(master);
-    int r = serve(master, sigs, pid, status, err);
-    if (raw)
-        tcsetattr(0, TCSANOW, &old);
-    return r;
+    int lost = 0, r = serve(&master, sigs, *pid, status, &lost, err);
+    raw_terminal_leave(&raw);
+    if (r < 0)
+        return -1;
+    *pid = 0;
+    if (!lost || lost == EPIPE)
+        return 0;
+    if (*status == 0)
+        return error_set(err, 0, "write the terminal's output: %s", strerror(lost));
+    log_warn("write the terminal's output: %s", strerror(lost));
+    return 0;
 }

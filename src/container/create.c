@@ -512,10 +512,9 @@ static int run_built(struct making *m, int console, int *status, struct error **
     if (console >= 0 && master < 0)
         return -1;
     int st;
-    if (console_serve(master, m->pid, &st, err) < 0)
+    if (console_serve(STEAL_FD(master), &m->pid, &st, err) < 0)
         return -1;
     *status = exit_status(st);
-    m->pid = 0;
     return 0;
 }
 

@@ -413,9 +413,8 @@ static int run(struct entering *e, int console, int *status, struct error **err)
     if (console >= 0 && master < 0)
         return -1;
     int st;
-    if (console_serve(master, e->pid, &st, err) < 0)
+    if (console_serve(STEAL_FD(master), &e->pid, &st, err) < 0)
         return -1;
-    e->pid = 0;
     *status = WIFSIGNALED(st) ? 128 + WTERMSIG(st) : WEXITSTATUS(st);
     return 0;
 }

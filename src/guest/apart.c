@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,8 +20,8 @@ bool apart_needed(int fd)
 }
 
 /* Until the end of `from`, or of the command: then what is there already is all. end: -1, or what
- * tells of that. */
-static void copy(int from, int to, int end)
+ * tells of that. 0, or why there is more (errno). */
+static int copy(int from, int to, int end)
 {
     char buf[65536];
     bool ended = false;
@@ -29,16 +30,20 @@ static void copy(int from, int to, int end)
         int n = poll(p, 2, ended ? 0 : -1);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0)
+            return errno;
         ended |= p[1].revents != 0;
-        if (n < 0 || (ended && !p[0].revents))
-            return;
+        if (ended && !p[0].revents)
+            return 0;
         if (!p[0].revents)
             continue;
         ssize_t got = read(from, buf, sizeof buf);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0 || write_all(to, buf, (size_t)got) < 0)
-            return;
+        if (got == 0)
+            return 0;
+        if (got < 0 || write_all(to, buf, (size_t)got) < 0)
+            return errno;
     }
 }
 
@@ -53,11 +58,8 @@ _Noreturn static void carry(const struct apart *a, int stream, int pipe_end)
     for (int i = 0; i < 3; i++)
         if (i != pipe_end)
             close(i); /* pipes of the other streams would never end */
-    if (stream == STDIN_FILENO)
-        copy(a->saved[stream], pipe_end, -1);
-    else
-        copy(pipe_end, a->saved[stream], a->end[0]);
-    _exit(0);
+    _exit(stream == STDIN_FILENO ? copy(a->saved[stream], pipe_end, -1)
+                                 : copy(pipe_end, a->saved[stream], a->end[0]));
 }
 
 static int put_pipe(struct apart *a, int stream, struct error **err)
@@ -91,23 +93,42 @@ int apart_begin(struct apart *a, struct error **err)
     return 0;
 }
 
-void apart_end(struct apart *a)
+/* Who carried a stream has done so to the end. */
+static int wait_for_copier(pid_t pid, int stream, struct error **err)
 {
+    int status;
+    pid_t r;
+    if (stream == STDIN_FILENO) /* what the command did not read */
+        kill(pid, SIGKILL);
+    while ((r = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
+        ;
+    if (r < 0)
+        return error_set(err, errno, "wait for who carries standard stream %d", stream);
+    if (WIFEXITED(status) && WEXITSTATUS(status))
+        return error_set(err, 0, "carry standard stream %d: %s", stream,
+                         strerror(WEXITSTATUS(status)));
+    /* SIGPIPE: the command has closed its input */
+    if (WIFSIGNALED(status) && stream != STDIN_FILENO)
+        return error_set(err, 0, "carry standard stream %d: killed by signal %d", stream,
+                         WTERMSIG(status));
+    return 0;
+}
+
+int apart_end(struct apart *a, struct error **err)
+{
+    int r = 0;
     for (int i = 0; i < 3; i++)
         if (a->saved[i] >= 0) {
-            dup2(a->saved[i], i);
+            if (dup2(a->saved[i], i) < 0 && r == 0)
+                r = error_set(err, errno, "put back standard stream %d", i);
             close(a->saved[i]);
         }
     if (a->end[1] >= 0)
         close(a->end[1]);
     if (a->end[0] >= 0)
         close(a->end[0]);
-    for (int i = 0; i < 3; i++) {
-        if (a->copier[i] <= 0)
-            continue;
-        if (i == STDIN_FILENO) /* what the command did not read */
-            kill(a->copier[i], SIGKILL);
-        while (waitpid(a->copier[i], NULL, 0) < 0 && errno == EINTR)
-            ;
-    }
+    for (int i = 0; i < 3; i++)
+        if (a->copier[i] > 0 && wait_for_copier(a->copier[i], i, r ? NULL : err) < 0)
+            r = -1;
+    return r;
 }

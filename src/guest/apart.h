@@ -23,7 +23,8 @@ struct apart {
 
 /* Puts pipes in the place of those that need it. apart_end has to follow, also after a failure. */
 int apart_begin(struct apart *a, struct error **err);
-/* What has been written is in the files; the streams are what they were. */
-void apart_end(struct apart *a);
+/* What has been written is in the files, the command had all of the input that it asked for, and
+ * the streams are what they were; else -1 with err. */
+int apart_end(struct apart *a, struct error **err);
 
 #endif

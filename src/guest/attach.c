@@ -8,12 +8,12 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "base/terminal.h"
 #include "guest/control.h"
 
 #define CTRL_P 0x10
@@ -24,31 +24,10 @@ struct attach {
     const struct attach_options *o;
     struct str out, in; /* to the monitor; from it, not yet a whole frame */
     bool seen_ctrl_p, input_ended, done;
+    int input_code; /* why not all of the input could be read (errno); 0: it was */
     enum attach_end end;
     int status;
 };
-
-void raw_terminal_enter(struct raw_terminal *t, int fd)
-{
-    *t = (struct raw_terminal){.fd = -1};
-    struct termios *saved = xcalloc(1, sizeof *saved);
-    if (!isatty(fd) || tcgetattr(fd, saved) < 0) {
-        free(saved);
-        return;
-    }
-    struct termios raw = *saved;
-    cfmakeraw(&raw);
-    tcsetattr(fd, TCSADRAIN, &raw);
-    *t = (struct raw_terminal){.fd = fd, .saved = saved};
-}
-
-void raw_terminal_leave(struct raw_terminal *t)
-{
-    if (t->fd >= 0)
-        tcsetattr(t->fd, TCSADRAIN, t->saved);
-    free(t->saved);
-    *t = (struct raw_terminal){.fd = -1};
-}
 
 static void send_size(struct attach *a)
 {
@@ -95,6 +74,8 @@ static void read_input(struct attach *a)
         take_input(a, buf, (size_t)n);
         return;
     }
+    if (n < 0 && !isatty(STDIN_FILENO)) /* a terminal may go */
+        a->input_code = errno;
     a->input_ended = true;
     frame_append(&a->out, FRAME_EOF, "", 0);
 }
@@ -211,10 +192,12 @@ int attach_run(int fd, const struct attach_options *o, enum attach_end *end, int
     if (signals < 0)
         return error_set(err, errno, "signalfd");
     struct raw_terminal raw = {.fd = -1};
-    if (o->tty && o->input)
-        raw_terminal_enter(&raw, STDIN_FILENO);
-    int r = relay(&a, signals, err);
+    int r = o->tty && o->input ? raw_terminal_enter(&raw, STDIN_FILENO, err) : 0;
+    if (r == 0)
+        r = relay(&a, signals, err);
     raw_terminal_leave(&raw);
+    if (r == 0 && a.input_code && a.end == ATTACH_EXITED && a.status == 0)
+        r = error_set(err, 0, "read standard input: %s", strerror(a.input_code));
     sigprocmask(SIG_SETMASK, &before, NULL);
     str_free(&a.out);
     str_free(&a.in);

@@ -2,8 +2,6 @@
 #ifndef WIRT_GUEST_ATTACH_H
 #define WIRT_GUEST_ATTACH_H
 
-#include <termios.h>
-
 #include "guest/guest.h"
 
 enum attach_end {
@@ -20,13 +18,5 @@ struct attach_options {
 /* Carries frames over fd (control.h) until the guest ends or the user detaches. */
 int attach_run(int fd, const struct attach_options *o, enum attach_end *end, int *status,
                struct error **err);
-
-/* A terminal put into raw mode, and put back. */
-struct raw_terminal {
-    int fd; /* -1: nothing to put back */
-    struct termios *saved;
-};
-void raw_terminal_enter(struct raw_terminal *t, int fd);
-void raw_terminal_leave(struct raw_terminal *t);
 
 #endif

@@ -32,13 +32,13 @@ static void output_ready(void *arg, int fd, uint32_t events);
 static void flush_again(void *arg);
 
 /* Writes what a pipe or file takes without blocking: after POLLOUT a pipe takes PIPE_BUF bytes. The
- * descriptor is the caller's, shared with others, so it is not made nonblocking. false: it is
+ * descriptor is the caller's, shared with others, so it is not made nonblocking. 0, or why it is
  * broken. */
-static bool write_pending(struct caller_output *o)
+static int write_pending(struct caller_output *o)
 {
     size_t done = 0;
-    bool good = true;
-    while (good && done < o->pending.len) {
+    int broken = 0;
+    while (!broken && done < o->pending.len) {
         struct pollfd p = {.fd = o->fd, .events = POLLOUT};
         int r = poll(&p, 1, 0);
         if (r < 0 && errno == EINTR)
@@ -52,16 +52,16 @@ static bool write_pending(struct caller_output *o)
         if (w < 0 && errno == EAGAIN)
             break;
         if (w < 0)
-            good = false;
+            broken = errno;
         else
             done += (size_t)w;
     }
-    if (!good)
+    if (broken)
         done = o->pending.len;
     if (done)
         memmove(o->pending.data, o->pending.data + done, o->pending.len - done);
     o->pending.len -= done;
-    return good;
+    return broken;
 }
 
 static void flush(struct caller *c, int which)
@@ -69,7 +69,8 @@ static void flush(struct caller *c, int which)
     struct caller_output *o = &c->outputs[which];
     if (o->fd < 0)
         return;
-    if (write_pending(o)) {
+    int broken = write_pending(o);
+    if (!broken) {
         ERROR_CLEANUP err = NULL;
         /* A file cannot be watched, and took all unless something was amiss for the moment. */
         if (loop_watch(c->loop, o->fd, o->pending.len ? EPOLLOUT : 0, output_ready, c, &err) < 0)
@@ -78,7 +79,7 @@ static void flush(struct caller *c, int which)
     }
     loop_unwatch(c->loop, o->fd);
     o->fd = -1;
-    c->ops->closed(c->arg, which);
+    c->ops->closed(c->arg, which, broken);
 }
 
 static void output_ready(void *arg, int fd, uint32_t events)
@@ -122,9 +123,15 @@ static void read_input(struct caller *c)
         c->ops->input(c->arg, buf, (size_t)n);
         return;
     }
+    int code = n < 0 ? errno : 0;
     loop_unwatch(c->loop, STDIN_FILENO);
     c->input = false;
-    c->ops->input_end(c->arg);
+    c->ops->input_end(c->arg, code);
+}
+
+static void input_again(void *arg)
+{
+    caller_input_room(arg);
 }
 
 static void input_ready(void *arg, int fd, uint32_t events)
@@ -141,8 +148,8 @@ void caller_input_room(struct caller *c)
         ERROR_CLEANUP err = NULL;
         if (loop_watch(c->loop, STDIN_FILENO, EPOLLIN, input_ready, c, &err) == 0)
             return;
-        if (error_code(err) != EPERM) {
-            loop_watch(c->loop, STDIN_FILENO, EPOLLIN, input_ready, c, NULL); /* when it can */
+        if (error_code(err) != EPERM) { /* whether it is one is not known yet */
+            loop_timer(c->loop, clock_ns() + AGAIN_NS, input_again, c);
             return;
         }
         read_input(c);

@@ -8,10 +8,12 @@
 
 /* Called from the loop. */
 struct caller_ops {
-    /* Nobody reads the output any more (EPIPE). */
-    void (*closed)(void *arg, int which);
+    /* The output takes no more, and what it had yet to take is lost: EPIPE, nobody reads it any
+     * more; else it could not be written (errno). */
+    void (*closed)(void *arg, int which, int code);
     void (*input)(void *arg, const char *data, size_t len);
-    void (*input_end)(void *arg);
+    /* code: 0, or why there is more that could not be read (errno). */
+    void (*input_end)(void *arg, int code);
     /* Whether no more input is wanted for now: caller_input_room says when it is. */
     bool (*input_full)(void *arg);
 };

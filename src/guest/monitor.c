@@ -395,6 +395,8 @@ static int monitor_main(struct guest *g, bool attached, int *first, bool first_f
     if (r < 0 && !m.ended)
         give_up(&m, 125, *err);
     *status = r < 0 ? 125 : g->exit_status;
+    if (m.lost && !*status)
+        *status = 125;
 out:
     monitor_destroy(&m);
     sigprocmask(SIG_SETMASK, &before, NULL);

@@ -71,7 +71,8 @@ static void exec_ended(void *arg, int status)
     exec_end(arg, status < 0 ? LOST_STATUS : status);
 }
 
-static const struct stream_ops stream_ops = {exec_output, exec_input_room, exec_ended};
+static const struct stream_ops stream_ops = {
+    .output = exec_output, .input_room = exec_input_room, .ended = exec_ended};
 
 /* ---- from the client ---- */
 

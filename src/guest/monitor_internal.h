@@ -57,6 +57,7 @@ struct monitor {
     bool at_line_start;  /* input ended a line */
     bool jailed;         /* monitor_jail was called: much is not to be had any more */
     bool ended;
+    bool lost;           /* of the caller's input, or of the output, something was lost */
     struct winsize size; /* of a terminal, when it is known */
     struct caller caller;
     struct log_writer log;

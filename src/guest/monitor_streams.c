@@ -106,10 +106,20 @@ static void said_input_room(void *arg)
 
 /* ---- the caller ---- */
 
-/* Who ran the guest reads its output no more: neither does the guest find a reader. */
-static void caller_closed(void *arg, int which)
+/* A status of 0 says that all was carried (monitor_main). */
+static void lost(struct monitor *m, const char *what, int code)
+{
+    m->lost = true;
+    log_warn("guest %.12s: %s: %s", m->g->id, what, strerror(code));
+}
+
+/* Who ran the guest reads its output no more, or it cannot be written: neither does the guest find
+ * a reader. */
+static void caller_closed(void *arg, int which, int code)
 {
     struct monitor *m = arg;
+    if (code != EPIPE)
+        lost(m, which ? "write to standard error" : "write to standard output", code);
     stream_close_output(m->w.main, which);
     if (which)
         stream_close_output(m->said, which);
@@ -120,8 +130,10 @@ static void caller_input(void *arg, const char *data, size_t len)
     monitor_input(arg, data, len);
 }
 
-static void caller_input_end(void *arg)
+static void caller_input_end(void *arg, int code)
 {
+    if (code)
+        lost(arg, "read standard input", code);
     monitor_input_eof(arg);
 }
 
@@ -152,8 +164,15 @@ static void said_ended(void *arg, int status)
 {
 }
 
-static const struct stream_ops main_ops = {main_output, main_input_room, main_ended};
-static const struct stream_ops said_ops = {said_output, said_input_room, said_ended};
+static void stream_lost(void *arg, int code)
+{
+    lost(arg, "carry its streams", code);
+}
+
+static const struct stream_ops main_ops = {
+    .output = main_output, .input_room = main_input_room, .lost = stream_lost, .ended = main_ended};
+static const struct stream_ops said_ops = {
+    .output = said_output, .input_room = said_input_room, .lost = stream_lost, .ended = said_ended};
 
 static void run_first(struct monitor *m)
 {

@@ -17,8 +17,9 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/str.h"
-#include "guest/attach.h"
+#include "base/terminal.h"
 #include "guest/keeper.h"
 
 int terminal_open(int *master, int *slave, bool raw, struct error **err)
@@ -200,6 +201,7 @@ int spawn_wait(int pidfd, struct error **err)
 struct foreground {
     int pidfd, master, signals;
     bool input_ended;
+    int lost; /* why not all could be carried (errno); 0: it was */
 };
 
 static void foreground_signals(struct foreground *f)
@@ -214,14 +216,41 @@ static void foreground_signals(struct foreground *f)
     }
 }
 
-/* false: no more comes from there. */
-static bool copy_some(int from, int to)
+/* The command's terminal hangs up: nobody is there to see it, or to type. */
+static void hang_up(struct foreground *f, int why)
+{
+    f->lost = why;
+    close(f->master);
+    f->master = -1;
+}
+
+static void copy_input(struct foreground *f)
 {
     char buf[16384];
-    ssize_t n = read(from, buf, sizeof buf);
+    ssize_t n = read(STDIN_FILENO, buf, sizeof buf), done = 0;
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        return true;
-    return n > 0 && write_all(to, buf, (size_t)n) == 0;
+        return;
+    f->input_ended = n <= 0;
+    while (done < n) {
+        ssize_t w = terminal_write(f->master, buf + done, (size_t)(n - done));
+        if (w < 0) {
+            hang_up(f, errno);
+            return;
+        }
+        done += w;
+    }
+}
+
+static void copy_output(struct foreground *f)
+{
+    char buf[16384];
+    ssize_t n = terminal_read(f->master, buf, sizeof buf);
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0)
+        hang_up(f, 0);
+    else if (write_all(STDOUT_FILENO, buf, (size_t)n) < 0)
+        hang_up(f, errno);
 }
 
 static void foreground_loop(struct foreground *f)
@@ -241,11 +270,9 @@ static void foreground_loop(struct foreground *f)
         if (p[1].revents)
             foreground_signals(f);
         if (p[3].revents)
-            f->input_ended = !copy_some(STDIN_FILENO, f->master);
-        if (p[2].revents && !copy_some(f->master, STDOUT_FILENO)) {
-            close(f->master);
-            f->master = -1;
-        }
+            copy_input(f);
+        if (p[2].revents && f->master >= 0)
+            copy_output(f);
         if (p[0].revents && !(p[2].revents & POLLIN))
             return;
     }
@@ -274,11 +301,19 @@ int spawn_foreground(struct spawn *s, struct error **err)
         struct winsize ws;
         if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0)
             ioctl(f.master, TIOCSWINSZ, &ws);
-        raw_terminal_enter(&raw, STDIN_FILENO);
+    }
+    if (s->terminal && raw_terminal_enter(&raw, STDIN_FILENO, err) < 0) {
+        proc_signal(f.pidfd, SIGKILL);
+        spawn_wait(f.pidfd, NULL);
+        goto out;
     }
     foreground_loop(&f);
     raw_terminal_leave(&raw);
     status = spawn_wait(f.pidfd, err);
+    if (f.lost && f.lost != EPIPE && status == 0)
+        status = error_set(err, 0, "carry the command's terminal: %s", strerror(f.lost));
+    else if (f.lost && f.lost != EPIPE && status > 0)
+        log_warn("carry the command's terminal: %s", strerror(f.lost));
 out:
     sigprocmask(SIG_SETMASK, &before, NULL);
     int fds[] = {f.pidfd, f.master, f.signals};

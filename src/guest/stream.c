@@ -113,11 +113,12 @@ static void no_room(void *arg)
 {
 }
 
-static void no_end(void *arg, int status)
+static void no_code(void *arg, int code)
 {
 }
 
-static const struct stream_ops nobody = {no_output, no_room, no_end};
+static const struct stream_ops nobody = {
+    .output = no_output, .input_room = no_room, .lost = no_code, .ended = no_code};
 
 void stream_free(struct stream *s)
 {

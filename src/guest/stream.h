@@ -24,6 +24,9 @@ struct stream_ops {
     void (*output)(void *arg, int which, const char *data, size_t len);
     /* It was full, and is not any more. */
     void (*input_room)(void *arg);
+    /* Some of the input did not reach the command, or of the output did not come, though nobody
+     * closed it (errno). Never of a terminal, nor of an agent's command. */
+    void (*lost)(void *arg, int code);
     /* Of an agent's command alone: it has ended with this status, or -1: the agent is no more. */
     void (*ended)(void *arg, int status);
 };

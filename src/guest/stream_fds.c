@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/terminal.h"
 #include "guest/stream_internal.h"
 
 static void ready(void *arg, int fd, uint32_t events);
@@ -36,12 +37,16 @@ static ssize_t write_some(struct stream *s, const char *data, size_t len)
 {
     ssize_t n;
     do
-        n = write(s->in, data, len);
+        n = is_terminal(s) ? terminal_write(s->in, data, len) : write(s->in, data, len);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN)
         return 0;
-    if (n < 0 && !is_terminal(s))
+    if (n < 0 && !is_terminal(s)) {
+        int code = errno;
         let_go(s, &s->in);
+        if (code != EPIPE)
+            s->ops->lost(s->arg, code);
+    }
     return n;
 }
 
@@ -63,7 +68,8 @@ static void close_output(struct stream *s, int which)
 static bool pump(struct stream *s, int which)
 {
     char buf[32768];
-    ssize_t n = read(s->out[which], buf, sizeof buf);
+    ssize_t n = is_terminal(s) ? terminal_read(s->in, buf, sizeof buf)
+                               : read(s->out[which], buf, sizeof buf);
     if (n < 0 && errno == EINTR)
         return true;
     if (n < 0 && errno == EAGAIN)
@@ -72,11 +78,15 @@ static bool pump(struct stream *s, int which)
         s->ops->output(s->arg, which, buf, (size_t)n);
         return true;
     }
-    if (is_terminal(s)) { /* its other side is closed: EIO */
+    int code = n < 0 ? errno : 0;
+    if (is_terminal(s)) {
         s->takes_input = false;
         s->in = -1;
+        code = 0;
     }
     let_go(s, &s->out[which]);
+    if (code)
+        s->ops->lost(s->arg, code);
     return false;
 }
 

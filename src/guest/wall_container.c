@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "container/container.h"
 #include "guest/apart.h"
@@ -294,6 +295,23 @@ static int stats(struct guest *g, struct workload *w, struct wall_stats *out,
     return 0;
 }
 
+/* A status of 0 says that all of its streams was carried. */
+static int exec_apart(struct guest *g, const struct exec_options *o, int *status,
+                      struct error **err)
+{
+    struct apart apart;
+    ERROR_CLEANUP why = NULL;
+    int r = apart_begin(&apart, err);
+    if (r == 0)
+        r = container_exec(g->id, o, status, err);
+    if (apart_end(&apart, &why) == 0)
+        return r;
+    if (r == 0 && *status == 0)
+        return error_set(err, 0, "%s", error_text(why));
+    log_warn("%s", error_text(why));
+    return r;
+}
+
 static int exec(struct guest *g, const struct wall_exec *x, int *status, struct error **err)
 {
     const struct guest_spec *s = &g->spec;
@@ -313,10 +331,7 @@ static int exec(struct guest *g, const struct wall_exec *x, int *status, struct 
                              .user = user,
                              .console_fd_out = -1,
                              .tty = x->tty};
-    struct apart apart;
-    int r = !args || apart_begin(&apart, err) < 0 ? -1 : container_exec(g->id, &o, status, err);
-    if (args)
-        apart_end(&apart);
+    int r = args ? exec_apart(g, &o, status, err) : -1;
     strv_free(args);
     strv_free(env);
     return r;

@@ -28,6 +28,9 @@ class Case:
     excluded = ()
     seconds = 40
     output = -1  # a descriptor of its last output
+    input = None  # what its standard input has; None: nothing
+    errors_apart = False  # its standard error is not with its output, but in `errors`
+    errors = ""
 
     def before(self):
         pass
@@ -40,16 +43,26 @@ class Case:
         """Status, output, report. The output by way of a file: what is left running may hold it open."""
         if self.output >= 0:
             os.close(self.output)
-        with tempfile.TemporaryFile() as out, tempfile.NamedTemporaryFile("r") as report:
-            x = [a for e in self.excluded for a in ("-x", e)]
-            at = options.index("REPORT")
-            options = [*options[:at], report.name, *options[at + 1:]]
-            p = subprocess.run([INJECT, *options, *x, "-s", str(self.seconds), "--", *self.command()],
-                               stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+        with tempfile.TemporaryFile() as out, tempfile.NamedTemporaryFile("r") as report, \
+                tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
+            given.write(self.input or b"")
+            given.seek(0)
+            p = subprocess.run(self.injected(report.name, options),
+                               stdin=subprocess.DEVNULL if self.input is None else given,
+                               stdout=out, stderr=errors if self.errors_apart else subprocess.STDOUT,
                                timeout=self.seconds + 60, check=False)
+            errors.seek(0)
+            self.errors = errors.read().decode(errors="replace")
             self.output = os.dup(out.fileno())
             out.seek(0)
             return p.returncode, out.read().decode(errors="replace"), report.read().split("\n")
+
+    def injected(self, report, options):
+        """The injector's command line."""
+        x = [a for e in self.excluded for a in ("-x", e)]
+        at = options.index("REPORT")
+        return [INJECT, *options[:at], report, *options[at + 1:], *x, "-s", str(self.seconds), "--",
+                *self.command()]
 
     def calls(self):
         """(task, n, nr, number of errno values) of an undisturbed run."""
@@ -76,7 +89,7 @@ class Case:
                 nr, code = [int(x) for x in hit.split()[3:5]] if hit else (-1, 0)
                 if not self.tolerated(nr, code):
                     wrong.append(f"status 0, but {why}")
-        elif not out.strip() and not (hit and int(hit.split()[3]) in MESSAGE_CALLS):
+        elif not (out + self.errors).strip() and not (hit and int(hit.split()[3]) in MESSAGE_CALLS):
             wrong.append(f"status {status} without a message")
         try:
             self.clean()
@@ -88,7 +101,7 @@ class Case:
         except (AssertionError, subprocess.SubprocessError) as why:
             wrong.append(str(why))
         return f"{hit or f'task {task} call {n}'}: {'; '.join(wrong)} (status {status}, said " \
-               f"{out.strip()[-200:]!r})" if wrong else None
+               f"{(out + self.errors).strip()[-200:]!r})" if wrong else None
 
 
 def each_call(case):

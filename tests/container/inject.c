@@ -65,7 +65,8 @@ static const int files[] = {EMFILE, EACCES, ENOMEM, EINTR}, making[] = {ENOSPC, 
                  waiting[] = {EINTR, ENOMEM}, interrupted[] = {EINTR}, forking[] = {EAGAIN, ENOMEM},
                  memory[] = {ENOMEM}, descriptors[] = {EMFILE, ENOMEM},
                  privileged[] = {EPERM, ENOMEM, EBUSY}, removing[] = {EBUSY, EIO},
-                 looking[] = {EACCES, ENOMEM, EIO}, other[] = {EPERM, ENOMEM};
+                 looking[] = {EACCES, ENOMEM, EIO}, terminal[] = {EIO, EINTR},
+                 other[] = {EPERM, ENOMEM};
 
 struct choices {
     const int *values;
@@ -258,6 +259,16 @@ static void resume(struct task *t, int signal)
         fail("resume");
 }
 
+static bool is_terminal(pid_t pid, uint64_t fd)
+{
+    char path[64], target_path[64];
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, (int)fd);
+    ssize_t n = readlink(path, target_path, sizeof target_path - 1);
+    target_path[n < 0 ? 0 : n] = 0;
+    return !strncmp(target_path, "/dev/pts/", 9) || !strncmp(target_path, "/dev/ptmx", 9) ||
+           !strncmp(target_path, "/ptmx", 5);
+}
+
 static void at_syscall(struct task *t)
 {
     struct __ptrace_syscall_info info;
@@ -266,6 +277,8 @@ static void at_syscall(struct task *t)
     if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
         uint64_t nr = info.entry.nr;
         struct choices c = plausible(nr);
+        if ((nr == SYS_write || nr == SYS_read) && is_terminal(t->pid, info.entry.args[0]))
+            c = CHOICES(terminal);
         t->calls++;
         /* The loader's own memory, without which it falls before there is a program; of what it
          * maps of files it can tell. */

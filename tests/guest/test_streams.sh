@@ -30,6 +30,16 @@ as_peers() {
             sh -c 'trap "" PIPE; echo a; sleep 1; echo b; echo c; echo still here >&2' 2>&3 | true; } 3>&1 | grep still)"
     wirt rm -f one >/dev/null
 
+    # What cannot be written, or read, is no success.
+    "$wirt_binary" --root "$scratch/state" run "$@" --name full "$root" echo lost >/dev/full 2>"$scratch/said"
+    equal "$wall: output that cannot be written, exit status" 125 $?
+    contains "$wall: and why" "standard output: No space left on device" "$(cat "$scratch/said")"
+    wirt rm -f full >/dev/null
+    "$wirt_binary" --root "$scratch/state" run "$@" -i --name folder "$root" cat <"$scratch" 2>"$scratch/said"
+    check "$wall: input that cannot be read" [ $? -ne 0 ] # a process has the folder itself, and says so itself
+    contains "$wall: and why" "Is a directory" "$(cat "$scratch/said")"
+    wirt rm -f folder >/dev/null
+
     # One that is attached and stops holds nobody up for long.
     run -d "$@" --name talks "$root" "${talk[@]}" >/dev/null
     timeout 30 "$wirt_binary" --root "$scratch/state" attach --no-stdin talks | head -n 1 >/dev/null

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""What a caller gives a guest and gets from it, by files and by a terminal: each system call on the way fails
+once; see tests/container/faults.py. WIRT_TEST_LONG=1: all of them.
+
+The rule: with status 0, all of the input was there for the command, and all of its output is where it was to
+go; and a terminal is what it was before."""
+# timeout: 7200
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../container"))
+from bundle import check, equal, main, need_rights  # noqa: E402
+from faults import each_call  # noqa: E402
+from guests import BUILD, WALLS, WIRT, Wirt  # noqa: E402
+
+need_rights("guest/stream_faults")
+# More than a pipe takes at once, and than one read brings.
+TEXT = "".join(f"{i} {'x' * 1000}\n" for i in range(200))
+
+
+class Carry(Wirt):
+    """A command that hands on its input."""
+    input = TEXT.encode()
+    errors_apart = True
+    how = ("-i",)
+
+    def command(self):
+        return [WIRT, "--root", self.state, "run", *self.how, "--name", self.name, "--as", self.wall,
+                *self.options, str(self.root), "cat"]
+
+    def done(self, out):
+        check(out == TEXT, f"{len(out)} of {len(TEXT)} bytes")
+
+
+class CarryRm(Carry):
+    how = ("-i", "--rm")
+
+
+class Exec(Carry):
+    def before(self):
+        self.start()
+
+    def command(self):
+        return [WIRT, "--root", self.state, "exec", "-i", self.name, "cat"]
+
+
+class Terminal(Wirt):
+    how = ("-it",)
+    shell = ["sh", "-c", "test -t 1 && read x && echo got $x"]
+
+    def command(self):
+        return [WIRT, "--root", self.state, "run", *self.how, "--name", self.name, "--as", self.wall,
+                *self.options, str(self.root), *self.shell]
+
+    def inject(self, *options):
+        ours, its = pty.openpty()
+        mode = termios.tcgetattr(its)
+        mode[3] &= ~termios.ECHO
+        termios.tcsetattr(its, termios.TCSANOW, mode)
+        mode = termios.tcgetattr(its)
+        os.write(ours, b"hello\n")
+        said = []
+
+        def listen():
+            try:
+                while data := os.read(ours, 4096):
+                    said.append(data)
+            except OSError:
+                pass  # the other side is closed
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        with tempfile.NamedTemporaryFile("r") as report:
+            p = subprocess.run(self.injected(report.name, options), stdin=its, stdout=its, stderr=its,
+                               timeout=self.seconds + 60, check=False)
+            self.restored = termios.tcgetattr(its) == mode
+            termios.tcflush(its, termios.TCIFLUSH)
+            os.close(its)
+            listener.join(10)
+            held = listener.is_alive()  # somebody holds the terminal still
+            out = b"".join(said).decode(errors="replace")
+            if held:
+                self.clean()
+                listener.join(10)
+            os.close(ours)
+            self.held = held
+            return p.returncode, out, report.read().split("\n")
+
+    def done(self, out):
+        equal(self.held, False)
+        check("got hello" in out, f"it said {out!r}")
+        check(self.restored or "terminal" in out.replace("got hello", ""),
+              "the terminal is not what it was, and nobody says so")
+
+
+class ExecTerminal(Terminal):
+    def before(self):
+        self.start()
+
+    def command(self):
+        return [WIRT, "--root", self.state, "exec", "-it", self.name, *self.shell]
+
+
+class Machine(Wirt):
+    """A program in a machine, attached: by way of the agent."""
+    seconds = 120
+    errors_apart = True
+
+    def __init__(self):
+        super().__init__("machine")
+        self.root, self.options = BUILD / "programs/riscv64/hello", []
+
+    def command(self):
+        return [WIRT, "--root", self.state, "run", "--rm", "--name", self.name, "--as", "machine",
+                "--memory", "128m", str(self.root)]
+
+    def done(self, out):
+        equal(out, "hello\n")
+        self.seen = self.ids()
+        equal(self.seen, [])
+
+
+class MachineCarry(Machine, Carry):
+    def command(self):
+        return [WIRT, "--root", self.state, "run", "-i", "--name", self.name, "--as", "machine",
+                "--memory", "128m", str(BUILD / "guest/rootfs"), "cat"]
+
+    def done(self, out):
+        Carry.done(self, out)
+
+
+NAMES = {Carry: "run -i, by files", CarryRm: "run -i --rm, by files", Exec: "exec -i, by files",
+         Terminal: "run -it", ExecTerminal: "exec -it"}
+
+
+def add_test(name, make, what):
+    def test():
+        case = make()
+        try:
+            each_call(case)
+        finally:
+            case.end()
+    test.__doc__ = f"{what}: each system call fails once"
+    globals()[f"test_{name}"] = test
+
+
+for wall in ("container", "process"):
+    for kind, said in NAMES.items():
+        add_test(f"{wall}_{kind.__name__.lower()}", lambda wall=wall, kind=kind: kind(wall), f"{wall}: {said}")
+add_test("machine", Machine, "machine: run --rm, attached")
+add_test("machine_carry", MachineCarry, "machine: run -i, by files")
+main(globals())
