@@ -9,7 +9,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-static void out_of_memory(void)
+void out_of_memory(void)
 {
     static const char msg[] = "wirt: out of memory\n";
     fputs(msg, stderr);

@@ -4,30 +4,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/mman.h>
+
+#include "base/pages.h"
 #include "base/str.h"
+#include "isa/isa.h"
 
 #define CHUNK_BYTES ((size_t)1 << 20)
 
 struct chunk {
     struct chunk *next;
-    size_t used, size;
-    _Alignas(16) uint8_t data[];
+    size_t used, size; /* of all, this header too */
+    size_t ready;      /* see pages_ahead */
 };
+
+#define HEADER ((sizeof(struct chunk) + 15) & ~(size_t)15)
 
 void *blocks_alloc(struct block_table *t, size_t size)
 {
     struct chunk *c = t->chunks;
     size = (size + 15) & ~(size_t)15;
     if (!c || c->size - c->used < size) {
-        size_t room = size > CHUNK_BYTES ? size : CHUNK_BYTES;
-        c = xcalloc(1, sizeof *c + room);
-        c->size = room;
-        c->next = t->chunks;
+        size_t room = size > CHUNK_BYTES - HEADER ? size + HEADER : CHUNK_BYTES;
+        c = pages_alloc(room);
+        *c = (struct chunk){.next = t->chunks, .used = HEADER, .size = room};
         t->chunks = c;
         t->bytes += room;
     }
-    void *p = c->data + c->used;
+    void *p = (uint8_t *)c + c->used;
     c->used += size;
+    pages_ahead(c, c->size, c->used, &c->ready, MADV_POPULATE_WRITE);
     return p;
 }
 
@@ -90,9 +96,18 @@ static void add_segments(struct block_table *t, struct block *b, const struct ir
 {
     uint32_t total = 0, n = 0;
     struct segment segments[2 * BLOCK_MAX_INSNS];
-    b->bytes = blocks_alloc(t, ir->n_guest * 4);
+    b->bytes = blocks_alloc(t, ir->n_bytes);
     for (uint32_t i = 0; i < ir->n_guest; i++) {
-        for (uint32_t half = 0; half < ir->guest_len[i]; half += 2) {
+        unsigned length = ir->guest_len[i], offset = (unsigned)(ir->guest_pc[i] & 0xfff);
+        uint64_t start = paged ? ir->page + offset : ir->guest_pc[i];
+        if (n && segments[n - 1].addr + segments[n - 1].len == start && offset &&
+            offset + length <= 0x1000) { /* nearly all go on in the same segment */
+            memcpy(b->bytes + total, &ir->guest_raw[i], length);
+            segments[n - 1].len += length;
+            total += length;
+            continue;
+        }
+        for (uint32_t half = 0; half < length; half += 2) {
             uint64_t pc = ir->guest_pc[i] + half;
             bool second = paged && (pc & ~0xfffull) != (ir->pc & ~0xfffull);
             const uint8_t *host =
@@ -123,29 +138,44 @@ struct block *blocks_add(struct block_table *t, const struct ir_block *ir, bool 
     b->page2 = ir->page2;
     b->mode = ir->mode;
     b->n_guest = ir->n_guest;
-    b->guest_pc = blocks_alloc(t, ir->n_guest * sizeof *b->guest_pc);
-    memcpy(b->guest_pc, ir->guest_pc, ir->n_guest * sizeof *b->guest_pc);
     add_segments(t, b, ir, paged, page_host, page2_host);
     struct block **head = &t->hash[block_hash(b->pc, b->page, b->mode)];
     b->hash_next = *head;
     *head = b;
     index_segments(t, b);
-    if (t->n == t->cap) {
-        t->cap = t->cap ? t->cap * 2 : 1024;
-        t->all = xrealloc(t->all, t->cap * sizeof *t->all);
+    if (t->n >> PIECE_BITS == t->n_pieces) {
+        t->all = xrealloc(t->all, (t->n_pieces + 1) * sizeof *t->all);
+        t->all[t->n_pieces++] = blocks_alloc(t, sizeof **t->all << PIECE_BITS);
     }
-    t->all[t->n++] = b;
+    *blocks_nth(t, t->n++) = b;
     return b;
 }
 
 uint32_t blocks_add_link(struct block_table *t, uint64_t target, uint32_t site)
 {
-    if (t->n_links == t->cap_links) {
-        t->cap_links = t->cap_links ? t->cap_links * 2 : 4096;
-        t->links = xrealloc(t->links, t->cap_links * sizeof *t->links);
+    if (t->n_links >> PIECE_BITS == t->n_link_pieces) {
+        t->links = xrealloc(t->links, (t->n_link_pieces + 1) * sizeof *t->links);
+        t->links[t->n_link_pieces++] = blocks_alloc(t, sizeof **t->links << PIECE_BITS);
     }
-    t->links[t->n_links] = (struct link){.target = target, .site = site, .block = t->n};
+    *blocks_link(t, t->n_links) = (struct link){.target = target, .site = site, .block = t->n};
     return t->n_links++;
+}
+
+uint64_t block_guest_pc(const struct block *b, unsigned gi, bool paged)
+{
+    const struct segment *s = b->segments;
+    uint32_t at = 0;
+    for (;;) {
+        uint16_t low;
+        while (at - s->at >= s->len)
+            s++;
+        if (!gi--)
+            break;
+        memcpy(&low, b->bytes + at, 2);
+        at += isa_length(low) == 2 ? 2 : 4; /* as it was lifted */
+    }
+    uint64_t addr = s->addr + (at - s->at);
+    return paged ? (b->pc & ~UINT64_C(0xfff)) | (addr & 0xfff) : addr;
 }
 
 struct block *blocks_by_code(struct block_table *t, const uint8_t *rx)
@@ -153,14 +183,14 @@ struct block *blocks_by_code(struct block_table *t, const uint8_t *rx)
     uint32_t lo = 0, hi = t->n;
     while (lo < hi) {
         uint32_t mid = (lo + hi) / 2;
-        if (t->all[mid]->code <= rx)
+        if ((*blocks_nth(t, mid))->code <= rx)
             lo = mid + 1;
         else
             hi = mid;
     }
     if (!lo)
         return NULL;
-    struct block *b = t->all[lo - 1];
+    struct block *b = *blocks_nth(t, lo - 1);
     return b->code && rx < b->code + b->code_len ? b : NULL;
 }
 
@@ -176,10 +206,12 @@ void blocks_in_range(struct block_table *t, uint64_t start, uint64_t len,
         return;
     uint64_t first = start >> 12, last = (start + (len - 1)) >> 12;
     if (last - first > t->n) { /* fewer blocks than pages */
-        for (uint32_t i = 0; i < t->n; i++)
-            for (uint32_t k = 0; k < t->all[i]->n_segments && !t->all[i]->stale; k++)
-                if (overlaps(&t->all[i]->segments[k], start, len))
-                    fn(arg, t->all[i]);
+        for (uint32_t i = 0; i < t->n; i++) {
+            struct block *b = *blocks_nth(t, i);
+            for (uint32_t k = 0; k < b->n_segments && !b->stale; k++)
+                if (overlaps(&b->segments[k], start, len))
+                    fn(arg, b);
+        }
         return;
     }
     for (uint64_t page = first; page <= last; page++)
@@ -207,14 +239,14 @@ bool block_unchanged(const struct block *b, bool (*copy)(void *, const void *, s
 
 size_t blocks_bytes(const struct block_table *t)
 {
-    return t->bytes + t->cap * sizeof *t->all + t->cap_links * sizeof *t->links;
+    return t->bytes + t->n_pieces * sizeof *t->all + t->n_link_pieces * sizeof *t->links;
 }
 
 void blocks_clear(struct block_table *t)
 {
     while (t->chunks) {
         struct chunk *next = t->chunks->next;
-        free(t->chunks);
+        munmap(t->chunks, t->chunks->size);
         t->chunks = next;
     }
     free(t->all);

@@ -42,7 +42,6 @@ struct block {
     struct segment *segments;
     uint8_t *bytes; /* copy of the guest code */
     struct fault_point *points;
-    uint64_t *guest_pc; /* of each guest instruction */
 };
 
 /* A place in translated code that leaves to a fixed guest pc, and is patched once that is
@@ -58,14 +57,28 @@ struct link {
 struct block_table {
     struct block *hash[1 << HASH_BITS];
     struct segment *pages[1 << HASH_BITS]; /* by address >> 12; a segment stays on one page */
-    struct block **all;                    /* in the order of translation, and so of code address */
-    uint32_t n, cap;
+    struct block ***all; /* see blocks_nth */
+    uint32_t n, n_pieces;
     uint32_t n_stale;
     struct chunk *chunks; /* of memory for blocks and what belongs to them: freed all at once */
     size_t bytes;         /* of these */
-    struct link *links;
-    uint32_t n_links, cap_links;
+    struct link **links; /* see blocks_link */
+    uint32_t n_links, n_link_pieces;
 };
+
+/* Lists that grow by pieces which stay where they are: this many elements each. */
+#define PIECE_BITS 10
+
+/* Of all blocks, in the order of translation, and so of code address. */
+static inline struct block **blocks_nth(const struct block_table *t, uint32_t n)
+{
+    return &t->all[n >> PIECE_BITS][n & ((1u << PIECE_BITS) - 1)];
+}
+
+static inline struct link *blocks_link(const struct block_table *t, uint32_t n)
+{
+    return &t->links[n >> PIECE_BITS][n & ((1u << PIECE_BITS) - 1)];
+}
 
 /* Zeroed memory that lives until blocks_clear. */
 void *blocks_alloc(struct block_table *t, size_t size);
@@ -92,6 +105,9 @@ struct block *blocks_add(struct block_table *t, const struct ir_block *ir, bool 
 
 /* A link of the block that is added next. */
 uint32_t blocks_add_link(struct block_table *t, uint64_t target, uint32_t site);
+
+/* The address of its guest instruction number gi. */
+uint64_t block_guest_pc(const struct block *b, unsigned gi, bool paged);
 
 /* The block whose code contains the host address, or NULL. */
 struct block *blocks_by_code(struct block_table *t, const uint8_t *rx);

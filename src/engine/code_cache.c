@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/pages.h"
 
 /* Maps size bytes of fd twice; where: addresses to replace, or NULLs. */
 static int map_twice(int fd, size_t size, uint8_t *at_rw, uint8_t *at_rx, struct code_cache *out,
@@ -27,6 +28,7 @@ static int map_twice(int fd, size_t size, uint8_t *at_rw, uint8_t *at_rx, struct
     madvise(rx, size, MADV_DONTDUMP);
     out->rw = rw;
     out->rx = rx;
+    out->ready_rw = out->ready_rx = 0;
     return 0;
 }
 
@@ -61,6 +63,12 @@ void code_cache_free(struct code_cache *c)
 void code_cache_reset(struct code_cache *c)
 {
     c->used = c->kept;
+}
+
+void code_cache_ahead(struct code_cache *c)
+{
+    pages_ahead(c->rw, c->size, c->used, &c->ready_rw, MADV_POPULATE_WRITE);
+    pages_ahead(c->rx, c->size, c->used, &c->ready_rx, MADV_POPULATE_READ);
 }
 
 /* A copy without a descriptor: slower to fill, page by page. */

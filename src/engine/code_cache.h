@@ -15,6 +15,7 @@ struct code_cache {
     size_t size; /* bytes */
     size_t used; /* bytes handed out; what follows is free */
     size_t kept; /* bytes at the start that a reset keeps: the stubs */
+    size_t ready_rw, ready_rx; /* see pages_ahead */
 };
 
 int code_cache_init(struct code_cache *c, size_t size, struct error **err);
@@ -22,6 +23,9 @@ void code_cache_free(struct code_cache *c);
 
 /* Forgets all but the first `kept` bytes. No cpu may be running in it. */
 void code_cache_reset(struct code_cache *c);
+
+/* About to write behind what is used. */
+void code_cache_ahead(struct code_cache *c);
 
 /* fork: the child needs the code in memory of its own, as it was at that instant; the parent goes
  * on changing its links at once. So the copy is made before, by the parent. */

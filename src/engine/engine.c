@@ -272,8 +272,8 @@ static void patch_link(struct engine *e, uint64_t number, uint64_t generation,
     pthread_mutex_lock(&e->lock);
     /* a flush in between has made the number mean something else, or nothing */
     if (atomic_load(&e->generation) == generation && number < e->blocks.n_links) {
-        const struct link *l = &e->blocks.links[number];
-        if (!e->config.paged || e->blocks.all[l->block]->page == to->page) {
+        const struct link *l = blocks_link(&e->blocks, (uint32_t)number);
+        if (!e->config.paged || (*blocks_nth(&e->blocks, l->block))->page == to->page) {
             emit_patch_link(e, l, to->code);
             e->stats.links++;
         }
@@ -306,8 +306,8 @@ static enum leave enter(struct cpu *cpu, const uint8_t *code, uint64_t generatio
         (enum leave(*)(struct cpu *, const uint8_t *))(uintptr_t)e->stubs.enter;
     enum leave why = go(cpu, code);
     if (why == LEAVE_LINK || why == LEAVE_REQUEST_LINK) {
-        pthread_mutex_lock(&e->lock); /* the array moves when it grows */
-        cpu->pc = e->blocks.links[cpu->p.exit_arg].target;
+        pthread_mutex_lock(&e->lock); /* the list grows */
+        cpu->pc = blocks_link(&e->blocks, (uint32_t)cpu->p.exit_arg)->target;
         pthread_mutex_unlock(&e->lock);
     }
     end_code(cpu);

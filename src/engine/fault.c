@@ -14,7 +14,7 @@ bool guest_pc_of(struct engine *e, const uint8_t *rx, uint64_t *pc)
         uint32_t offset = (uint32_t)(rx - b->code);
         for (uint32_t i = 0; i < b->n_points && !found; i++) {
             if (b->points[i].offset == offset) {
-                *pc = b->guest_pc[b->points[i].gi];
+                *pc = block_guest_pc(b, b->points[i].gi, e->config.paged);
                 found = true;
             }
         }

@@ -504,7 +504,7 @@ static bool translated(struct setting *s, const struct outcome *in, struct outco
     enum leave (*go)(struct cpu *, const uint8_t *) =
         (enum leave(*)(struct cpu *, const uint8_t *))(uintptr_t)e->stubs.enter;
     if (go(cpu, b.code) == LEAVE_LINK)
-        cpu->pc = e->blocks.links[cpu->p.exit_arg].target;
+        cpu->pc = blocks_link(&e->blocks, (uint32_t)cpu->p.exit_arg)->target;
     take(cpu, out);
     e->blocks.n_links = 0;
     return true;

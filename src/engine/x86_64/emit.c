@@ -142,6 +142,7 @@ enum emitted emit_block(struct engine *e, const struct ir_block *ir)
         m = e->emit = xcalloc(1, sizeof *m);
     if (e->cache.size - e->cache.used < START_ROOM)
         return EMIT_FULL;
+    code_cache_ahead(&e->cache);
     start(m, e, ir);
     /* what emit_redirect overwrites: one instruction, within 8 aligned bytes */
     static const uint8_t nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
