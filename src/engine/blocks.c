@@ -137,7 +137,6 @@ struct block *blocks_add(struct block_table *t, const struct ir_block *ir, bool 
     b->page = ir->page;
     b->page2 = ir->page2;
     b->mode = ir->mode;
-    b->n_guest = ir->n_guest;
     add_segments(t, b, ir, paged, page_host, page2_host);
     struct block **head = &t->hash[block_hash(b->pc, b->page, b->mode)];
     b->hash_next = *head;

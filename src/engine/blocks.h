@@ -38,7 +38,7 @@ struct block {
     struct ir_block *ir; /* interpreter only */
     uint32_t code_len;
     uint32_t reenter; /* offset in code of what leaves to look pc up again */
-    uint32_t n_segments, n_points, n_guest;
+    uint32_t n_segments, n_points;
     struct segment *segments;
     uint8_t *bytes; /* copy of the guest code */
     struct fault_point *points;
@@ -57,12 +57,12 @@ struct link {
 struct block_table {
     struct block *hash[1 << HASH_BITS];
     struct segment *pages[1 << HASH_BITS]; /* by address >> 12; a segment stays on one page */
-    struct block ***all; /* see blocks_nth */
+    struct block ***all;                   /* see blocks_nth */
     uint32_t n, n_pieces;
     uint32_t n_stale;
     struct chunk *chunks; /* of memory for blocks and what belongs to them: freed all at once */
     size_t bytes;         /* of these */
-    struct link **links; /* see blocks_link */
+    struct link **links;  /* see blocks_link */
     uint32_t n_links, n_link_pieces;
 };
 

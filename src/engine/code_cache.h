@@ -10,11 +10,11 @@
 #include "base/error.h"
 
 struct code_cache {
-    uint8_t *rw; /* where the emitter writes */
-    uint8_t *rx; /* the same memory, where it runs */
-    size_t size; /* bytes */
-    size_t used; /* bytes handed out; what follows is free */
-    size_t kept; /* bytes at the start that a reset keeps: the stubs */
+    uint8_t *rw;               /* where the emitter writes */
+    uint8_t *rx;               /* the same memory, where it runs */
+    size_t size;               /* bytes */
+    size_t used;               /* bytes handed out; what follows is free */
+    size_t kept;               /* bytes at the start that a reset keeps: the stubs */
     size_t ready_rw, ready_rx; /* see pages_ahead */
 };
 

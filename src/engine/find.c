@@ -13,6 +13,8 @@ struct place {
     struct block_key key;
     const uint8_t *host, *host2;
     struct drops drops; /* before its bytes were read */
+    uint32_t n_blocks;  /* then */
+    uint64_t generation;
 };
 
 /* false: the instruction cannot be fetched; cpu->trap is set. */
@@ -97,11 +99,17 @@ static bool is_void(struct engine *e, struct block *b, const struct place *at)
     return true;
 }
 
+/* Whether there may be a block that was not when this one was looked for. The lock is held. */
+static bool others_added(const struct engine *e, const struct place *at)
+{
+    return e->blocks.n != at->n_blocks || atomic_load(&e->generation) != at->generation;
+}
+
 /* Makes a block of ir. The lock is held. */
 static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const struct place *at)
 {
     struct engine *e = cpu->engine;
-    struct block *b = blocks_find(&e->blocks, &at->key, false);
+    struct block *b = others_added(e, at) ? blocks_find(&e->blocks, &at->key, false) : NULL;
     if (b)
         return found_block(b); /* another hart was faster */
     enum emitted emitted = e->config.interpret ? EMIT_DONE : emit_block(e, ir);
@@ -160,6 +168,8 @@ struct found find_block(struct cpu *cpu)
     pthread_mutex_lock(&e->lock);
     e->stats.lookups++;
     at.drops = e->drops;
+    at.n_blocks = e->blocks.n;
+    at.generation = atomic_load(&e->generation);
     struct block *b = blocks_find(&e->blocks, &at.key, false);
     if (b) {
         e->stats.lookup_hits++;

@@ -2,6 +2,8 @@
  * nobody looks at. */
 #include "engine/ir.h"
 
+#include <string.h>
+
 #define BIT(op) (UINT64_C(1) << (op))
 
 /* Which operands of i matter by their low 32 bits only: bit 0 a, bit 1 b, bit 2 c. wide: somebody
@@ -30,22 +32,6 @@ static unsigned low_operands(const struct ir_insn *i, bool wide)
     }
 }
 
-/* Backwards, so that all users of a value have said what they need when its maker is reached. */
-static void find_low(struct ir_block *b)
-{
-    bool wide[IR_LIMIT] = {false};
-    for (uint32_t k = b->n; k-- > 0;) {
-        struct ir_insn *i = &b->insn[k];
-        const uint16_t operand[3] = {i->a, i->b, i->c};
-        unsigned low = low_operands(i, wide[k]);
-        for (unsigned n = 0; n < 3; n++)
-            if (operand[n] != IR_NONE && !(low >> n & 1))
-                wide[operand[n]] = true;
-        if (ir_is_word(i) && !wide[k])
-            i->flags |= IR_LOW32;
-    }
-}
-
 /* Whether op tells one quiet NaN operand from another. Arithmetic, comparison and conversion do
  * not: their NaN results are made canonical themselves. */
 static bool sees_nan(const struct ir_insn *i)
@@ -69,20 +55,10 @@ static bool sees_nan(const struct ir_insn *i)
     }
 }
 
-/* Backwards, as find_low. */
-static void find_any_nan(struct ir_block *b)
+/* Arithmetic whose NaN results are made canonical, unless nobody can tell. */
+static bool can_be_any_nan(const struct ir_insn *i)
 {
-    bool seen[IR_LIMIT] = {false};
-    for (uint32_t k = b->n; k-- > 0;) {
-        struct ir_insn *i = &b->insn[k];
-        const uint16_t operand[3] = {i->a, i->b, i->c};
-        for (unsigned n = 0; n < 3; n++)
-            if (operand[n] != IR_NONE && sees_nan(i))
-                seen[operand[n]] = true;
-        bool arithmetic = (i->op >= IR_FADD && i->op <= IR_FMADD) || i->op == IR_FCVT_FF;
-        if (arithmetic && i->size >= 4 && !seen[k])
-            i->flags |= IR_ANY_NAN;
-    }
+    return ((i->op >= IR_FADD && i->op <= IR_FMADD) || i->op == IR_FCVT_FF) && i->size >= 4;
 }
 
 static void remove_insn(struct ir_insn *i)
@@ -90,36 +66,69 @@ static void remove_insn(struct ir_insn *i)
     *i = (struct ir_insn){.op = IR_NOP, .a = IR_NONE, .b = IR_NONE, .c = IR_NONE, .gi = i->gi};
 }
 
-/* One backward walk: operands point backwards, so a value's uses are all counted when its maker is
- * reached. A SET is dead when the same register is set again and nothing between them looks. */
-static void remove_dead(struct ir_block *b)
+/* What the users of a value, those seen so far, want of it. */
+enum {
+    WIDE = 1,    /* more than the low 32 bits */
+    SEES_NAN = 2 /* which NaN it is */
+};
+
+struct walk {
+    struct ir_block *b;
+    uint32_t x_dead, f_dead; /* registers that are set before anybody looks */
+    uint8_t wanted[IR_LIMIT];
+};
+
+/* Whether nobody looks at the register before the next SET of it. */
+static bool is_overwritten(struct walk *w, const struct ir_insn *i)
 {
-    uint32_t x_dead = 0, f_dead = 0;
-    for (uint32_t k = 0; k < b->n; k++)
-        b->uses[k] = 0;
+    uint32_t *dead = i->op == IR_SETX ? &w->x_dead : i->op == IR_SETF ? &w->f_dead : NULL;
+    uint32_t bit = UINT32_C(1) << (i->reg & 31);
+    if (dead) {
+        bool overwritten = *dead & bit;
+        *dead |= bit;
+        return overwritten;
+    }
+    if (ir_is_observable(i))
+        w->x_dead = w->f_dead = 0;
+    else if (i->op == IR_GETX)
+        w->x_dead &= ~bit;
+    else if (i->op == IR_GETF)
+        w->f_dead &= ~bit;
+    return false;
+}
+
+static void use(struct walk *w, uint16_t value, unsigned wanted)
+{
+    if (value == IR_NONE)
+        return;
+    w->b->uses[value]++;
+    w->wanted[value] |= (uint8_t)wanted;
+}
+
+/* One walk backward: operands point backward, so all users of a value have been seen when its maker
+ * is reached. */
+static void mark(struct ir_block *b)
+{
+    struct walk w;
+    w.b = b;
+    w.x_dead = w.f_dead = 0;
+    memset(w.wanted, 0, b->n);
+    memset(b->uses, 0, b->n * sizeof *b->uses);
     for (uint32_t k = b->n; k-- > 0;) {
         struct ir_insn *i = &b->insn[k];
-        uint32_t *dead = i->op == IR_SETX ? &x_dead : i->op == IR_SETF ? &f_dead : NULL;
-        if (dead) {
-            uint32_t bit = UINT32_C(1) << i->reg;
-            if (*dead & bit)
-                remove_insn(i);
-            *dead |= bit;
-        } else if (ir_is_observable(i)) {
-            x_dead = f_dead = 0;
-        } else if (i->op == IR_GETX) {
-            x_dead &= ~(UINT32_C(1) << i->reg);
-        } else if (i->op == IR_GETF) {
-            f_dead &= ~(UINT32_C(1) << i->reg);
-        }
-        if (!b->uses[k] && !ir_has_effect(i))
+        if (is_overwritten(&w, i) || (!b->uses[k] && !ir_has_effect(i))) {
             remove_insn(i);
-        if (i->a != IR_NONE)
-            b->uses[i->a]++;
-        if (i->b != IR_NONE)
-            b->uses[i->b]++;
-        if (i->c != IR_NONE)
-            b->uses[i->c]++;
+            continue;
+        }
+        bool wide = w.wanted[k] & WIDE;
+        if (ir_is_word(i) && !wide)
+            i->flags |= IR_LOW32;
+        if (can_be_any_nan(i) && !(w.wanted[k] & SEES_NAN))
+            i->flags |= IR_ANY_NAN;
+        unsigned low = low_operands(i, wide), nan = sees_nan(i) ? SEES_NAN : 0;
+        use(&w, i->a, nan | (low & 1 ? 0 : WIDE));
+        use(&w, i->b, nan | (low & 2 ? 0 : WIDE));
+        use(&w, i->c, nan | (low & 4 ? 0 : WIDE));
     }
 }
 
@@ -132,7 +141,9 @@ static void compact(struct ir_block *b)
 {
     uint16_t map[IR_LIMIT];
     uint32_t n = 0;
-    for (uint32_t k = 0; k < b->n; k++) {
+    for (; n < b->n && b->insn[n].op != IR_NOP; n++)
+        map[n] = (uint16_t)n; /* is where it belongs, and so are its operands */
+    for (uint32_t k = n; k < b->n; k++) {
         struct ir_insn i = b->insn[k];
         if (i.op == IR_NOP)
             continue;
@@ -148,8 +159,6 @@ static void compact(struct ir_block *b)
 
 void ir_optimize(struct ir_block *b)
 {
-    remove_dead(b);
+    mark(b);
     compact(b);
-    find_low(b);
-    find_any_nan(b);
 }

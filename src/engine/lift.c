@@ -138,6 +138,7 @@ bool lift_short_block(struct cpu *cpu, bool paged, unsigned insns, struct ir_blo
 {
     struct lifter l = {.paged = paged};
     uint64_t pc = cpu->pc;
+    bool jumped = false; /* until then it only goes forward */
     out->pc = pc;
     out->mode = cpu->mode;
     out->page = out->page2 = UINT64_MAX;
@@ -149,10 +150,11 @@ bool lift_short_block(struct cpu *cpu, bool paged, unsigned insns, struct ir_blo
         enum lifted r = lift_insn(&l.bd);
         if (r == LIFT_END)
             return true;
+        jumped = jumped || r == LIFT_JUMP;
         bool straddles = paged && out->page2 != UINT64_MAX;
         pc = r == LIFT_JUMP ? l.bd.pc : pc + out->guest_len[l.bd.gi];
         if (straddles || out->n_guest >= insns || out->n > IR_LIMIT - IR_ROOM ||
-            contains(out, pc) || !fetch_insn(&l, pc)) {
+            (jumped && contains(out, pc)) || !fetch_insn(&l, pc)) {
             if (out->n && out->insn[out->n - 1].op == IR_POLL)
                 out->n--; /* the jump asks by itself */
             build_count(&l.bd);
