@@ -2,7 +2,7 @@
 # timeout: 1800
 """LLVM's compilers for riscv64 (clang, llc and rustc, Debian's), translated: their objects are those that they make
 under qemu, and the programs do what they should. Its code allocates registers and orders instructions as gcc's
-does not. The first time the packages are fetched (scripts/guest-llvm.sh)."""
+does not. The first time the packages are fetched (scripts/guest-root.sh)."""
 import concurrent.futures
 import os
 import pathlib
@@ -87,7 +87,7 @@ def check(name, what, *arguments):
 
 
 def main():
-    fetched = subprocess.run([SOURCE / "scripts" / "guest-llvm.sh", BUILD / "guest-llvm"],
+    fetched = subprocess.run([SOURCE / "scripts" / "guest-root.sh", "llvm", BUILD / "guest-llvm"],
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if fetched.returncode:
         print(f"skip - LLVM's compilers: the packages cannot be had: {fetched.stdout.strip().splitlines()[-1]}")

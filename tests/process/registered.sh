@@ -1,0 +1,26 @@
+# Helper of the tests of a registration with the kernel: to be read after lib.sh, in $scratch.
+# shellcheck shell=bash disable=SC2154
+
+# registered SCRIPT ARGUMENT...: sh runs it as root of a user namespace that has all ids as themselves and in which
+# ./wirt-riscv64 is registered with a binfmt_misc of its own (Linux 6.7). Nobody else sees that registration, and it
+# is gone with its processes, however they end. Fails with what was said when there is none to be had.
+registered() {
+    local status
+    cat >registered.inside <<'S'
+mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && ./wirt binfmt register || exit 1
+touch registered.is
+exec sh "$@"
+S
+    rm -f registered.pid registered.go registered.is
+    unshare --user --mount bash -c 'echo $$ >registered.new && mv registered.new registered.pid
+        for ((i = 0; i < 400; i++)); do [ ! -e registered.go ] || break; sleep 0.05; done
+        exec setpriv --reuid=0 --regid=0 --clear-groups sh registered.inside "$@"' - "$@" >registered.said 2>&1 &
+    wait_for 10 test -s registered.pid
+    { echo "0 0 65536" >"/proc/$(cat registered.pid)/uid_map" && echo "0 0 65536" >"/proc/$(cat registered.pid)/gid_map"; } 2>/dev/null
+    touch registered.go
+    wait $!
+    status=$?
+    cat registered.said
+    [ -e registered.is ] && return 0
+    return $((status ? status : 1))
+}
