@@ -29,6 +29,7 @@ class Case:
     seconds = 40
     output = -1  # a descriptor of its last output
     input = None  # what its standard input has; None: nothing
+    thin = 1  # how much fewer of its faults a run draws than others'
     errors_apart = False  # its standard error is not with its output, but in `errors`
     errors = ""
 
@@ -110,8 +111,8 @@ def each_call(case):
     todo = []
     for task, n, _, values in case.calls():
         todo += [(task, n, k) for k in (range(values) if LONG else [rnd.randrange(values)])]
-    start = 0 if LONG else rnd.randrange(SHARE)
-    chosen = (todo if LONG else todo[start::SHARE])[slice(*RANGE)]
+    share = SHARE * case.thin
+    chosen = (todo if LONG else todo[rnd.randrange(share)::share])[slice(*RANGE)]
     wrong = []
     for i, (task, n, k) in enumerate(chosen):
         if i and i % 100 == 0 and len(chosen) > 200:

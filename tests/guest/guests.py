@@ -32,10 +32,11 @@ class Wirt(Case):
         if not os.path.exists(self.root):
             raise Skip(f"{self.root} is not there (make guest, scripts/programs.sh)")
         self.state = tempfile.mkdtemp(prefix="wirt-faults-")
+        self.own = [WIRT, "--root", self.state]
         self.name = "subject"
 
     def wirt(self, *args):
-        p = subprocess.run([WIRT, "--root", self.state, *args], stdin=subprocess.DEVNULL,
+        p = subprocess.run([*self.own, *args], stdin=subprocess.DEVNULL,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, check=False)
         return p.returncode, p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
 
@@ -47,7 +48,7 @@ class Wirt(Case):
     def run(self, *how):
         command = [] if self.wall == "machine" else (
             ["sh", "-c", "echo hello"] if "--rm" in how else ["sh", "-c", ENDLESS])
-        return [WIRT, "--root", self.state, "run", *how, "--name", self.name, "--as", self.wall,
+        return [*self.own, "run", *how, "--name", self.name, "--as", self.wall,
                 *self.options, str(self.root), *command]
 
     def start(self):
@@ -88,3 +89,27 @@ class Wirt(Case):
 
     def end(self):
         shutil.rmtree(self.state, ignore_errors=True)
+
+
+# One that no list knows: no ids of others (subuid(5)), no control group.
+USER = 31337
+
+
+class ByUser:
+    """Of a guest: an ordinary user's. Where root is the host's."""
+
+    def __init__(self, wall):
+        super().__init__(wall)
+        as_user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "env", "HOME=/"]
+        if subprocess.run([*as_user, "test", "-x", WIRT, "-a", "-r", str(self.root)],
+                          stderr=subprocess.DEVNULL, check=False).returncode:
+            raise Skip(f"another user cannot be, or not reach {WIRT}")
+        if wall == "container" and subprocess.run([*as_user, "unshare", "--user", "true"], check=False,
+                                                  stderr=subprocess.DEVNULL).returncode:
+            raise Skip("this host gives ordinary users no user namespace")
+        self.options = [] if self.options is LIMITS else self.options
+        os.chown(self.state, USER, USER)
+        self.own = [*as_user, *self.own]
+
+    def limited(self):
+        return True

@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../container"))
 from bundle import check, equal, main, need_rights  # noqa: E402
 from faults import each_call  # noqa: E402
-from guests import WALLS, WIRT, Wirt  # noqa: E402
+from guests import WALLS, ByUser, Wirt  # noqa: E402
 
 need_rights("guest/faults")
 
@@ -53,7 +53,7 @@ class Stop(Wirt):
         self.start()
 
     def command(self):
-        return [WIRT, "--root", self.state, "stop", "-t", "1", self.name]
+        return [*self.own, "stop", "-t", "1", self.name]
 
     def done(self, out):
         equal(self.status(), "exited")
@@ -61,7 +61,7 @@ class Stop(Wirt):
 
 class Rm(Stop):
     def command(self):
-        return [WIRT, "--root", self.state, "rm", "-f", self.name]
+        return [*self.own, "rm", "-f", self.name]
 
     def done(self, out):
         equal(self.ids(), [])
@@ -71,7 +71,7 @@ class Life(Wirt):
     """All of a guest's life under one injector: the monitor's part of stop and rm, too."""
 
     def command(self):
-        own = [WIRT, "--root", self.state]
+        own = self.own
         return ["sh", "-c", " && ".join(shlex.join(c) for c in (
             self.run("-d"), [*own, "stop", "-t", "1", self.name], [*own, "rm", self.name]))]
 
@@ -80,10 +80,23 @@ class Life(Wirt):
         equal(self.seen, [])
 
 
+class UserRun(ByUser, Run):
+    thin = 2
+
+
+class UserLife(ByUser, Life):
+    thin = 2
+
+
+NAMES = {Run: "run", RunDetached: "run -d", Stop: "stop", Rm: "rm -f",
+         Life: "run -d, stop, rm, and the monitor all the while", UserRun: "run of an ordinary user",
+         UserLife: "run -d, stop, rm of an ordinary user, and the monitor all the while"}
+
+
 def add_tests():
     for wall in WALLS:
-        for kind in (Run, RunDetached, Stop, Rm, Life):
-            if wall == "machine" and kind is Run:  # the program there has no end
+        for kind, said in NAMES.items():
+            if wall == "machine" and issubclass(kind, Run):  # the program there has no end
                 continue
 
             def test(wall=wall, kind=kind):
@@ -92,9 +105,7 @@ def add_tests():
                     each_call(case)
                 finally:
                     case.end()
-            name = {"Run": "run", "RunDetached": "run -d", "Stop": "stop", "Rm": "rm -f",
-                    "Life": "run -d, stop, rm, and the monitor all the while"}[kind.__name__]
-            test.__doc__ = f"{wall}: {name}: each system call fails once"
+            test.__doc__ = f"{wall}: {said}: each system call fails once"
             globals()[f"test_{wall}_{kind.__name__.lower()}"] = test
 
 

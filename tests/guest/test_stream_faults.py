@@ -14,9 +14,9 @@ import termios
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../container"))
-from bundle import check, equal, main, need_rights  # noqa: E402
+from bundle import BUILD, Skip, check, equal, main, need_rights  # noqa: E402
 from faults import each_call  # noqa: E402
-from guests import BUILD, WALLS, WIRT, Wirt  # noqa: E402
+from guests import Wirt  # noqa: E402
 
 need_rights("guest/stream_faults")
 # More than a pipe takes at once, and than one read brings.
@@ -27,10 +27,11 @@ class Carry(Wirt):
     """A command that hands on its input."""
     input = TEXT.encode()
     errors_apart = True
+    thin = 2
     how = ("-i",)
 
     def command(self):
-        return [WIRT, "--root", self.state, "run", *self.how, "--name", self.name, "--as", self.wall,
+        return [*self.own, "run", *self.how, "--name", self.name, "--as", self.wall,
                 *self.options, str(self.root), "cat"]
 
     def done(self, out):
@@ -46,7 +47,7 @@ class Exec(Carry):
         self.start()
 
     def command(self):
-        return [WIRT, "--root", self.state, "exec", "-i", self.name, "cat"]
+        return [*self.own, "exec", "-i", self.name, "cat"]
 
 
 class Terminal(Wirt):
@@ -54,7 +55,7 @@ class Terminal(Wirt):
     shell = ["sh", "-c", "test -t 1 && read x && echo got $x"]
 
     def command(self):
-        return [WIRT, "--root", self.state, "run", *self.how, "--name", self.name, "--as", self.wall,
+        return [*self.own, "run", *self.how, "--name", self.name, "--as", self.wall,
                 *self.options, str(self.root), *self.shell]
 
     def inject(self, *options):
@@ -103,21 +104,29 @@ class ExecTerminal(Terminal):
         self.start()
 
     def command(self):
-        return [WIRT, "--root", self.state, "exec", "-it", self.name, *self.shell]
+        return [*self.own, "exec", "-it", self.name, *self.shell]
 
 
 class Machine(Wirt):
     """A program in a machine, attached: by way of the agent."""
     seconds = 120
     errors_apart = True
+    how = ("--rm",)
+    thin = 12  # each boots a kernel
+    root = BUILD / "programs/riscv64/hello"
+    command_line = ()
 
     def __init__(self):
+        for file in (self.root, BUILD / "guest/vmlinux"):
+            if not os.path.exists(file):
+                raise Skip(f"{file} is not there (make guest, scripts/programs.sh)")
+        root = self.root
         super().__init__("machine")
-        self.root, self.options = BUILD / "programs/riscv64/hello", []
+        self.root = root
 
     def command(self):
-        return [WIRT, "--root", self.state, "run", "--rm", "--name", self.name, "--as", "machine",
-                "--memory", "128m", str(self.root)]
+        return [*self.own, "run", *self.how, "--name", self.name, "--as", "machine",
+                "--memory", "128m", str(self.root), *self.command_line]
 
     def done(self, out):
         equal(out, "hello\n")
@@ -125,13 +134,16 @@ class Machine(Wirt):
         equal(self.seen, [])
 
 
-class MachineCarry(Machine, Carry):
-    def command(self):
-        return [WIRT, "--root", self.state, "run", "-i", "--name", self.name, "--as", "machine",
-                "--memory", "128m", str(BUILD / "guest/rootfs"), "cat"]
+class MachineCarry(Machine):
+    input = TEXT.encode()
+    excluded = (*Wirt.excluded, "wirt-machine")
+    thin = 6
+    root = BUILD / "guest/rootfs"
+    command_line = ("cat",)
+    how = ("-i", "--rm")
 
     def done(self, out):
-        Carry.done(self, out)
+        check(out == TEXT, f"{len(out)} of {len(TEXT)} bytes")
 
 
 NAMES = {Carry: "run -i, by files", CarryRm: "run -i --rm, by files", Exec: "exec -i, by files",
