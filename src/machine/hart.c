@@ -153,8 +153,11 @@ static void update_timers(struct hart *h)
         .it_value = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)}};
     if (ns > (uint64_t)INT64_MAX / 2)
         return; /* not in this life */
-    if (timerfd_settime(h->timer_fd, TFD_TIMER_ABSTIME, &when, NULL) < 0)
+    if (timerfd_settime(h->timer_fd, TFD_TIMER_ABSTIME, &when, NULL) < 0) {
+        /* A hart would sleep for ever. */
         log_error("hart %u: timerfd_settime: %s", h->id, strerror(errno));
+        machine_request_end(h->m, MACHINE_STOPPED, 125);
+    }
     h->armed = next;
 }
 
