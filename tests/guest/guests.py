@@ -5,14 +5,14 @@ import shutil
 import subprocess
 import tempfile
 
-from bundle import BUILD, Skip, check
+from bundle import BUILD, ROOTLESS, Skip, check
 from faults import Case
 from unfinished import groups, processes
 
 WIRT = str(BUILD / "wirt")
 # A limit that has a control group made, where there may be one.
 PIDS = "500"
-LIMITS = ["--pids-limit", PIDS] if os.geteuid() == 0 else []
+LIMITS = [] if ROOTLESS else ["--pids-limit", PIDS]
 WALLS = {
     "container": (BUILD / "guest/rootfs-native", LIMITS),
     "process": (BUILD / "guest/rootfs", LIMITS),
