@@ -58,10 +58,14 @@ processes() { # PID...: them and all below
         processes "$(cat /proc/"$p"/task/*/children 2>/dev/null)"
     done | sort -u
 }
-within "guest one's memory holds its secret" "$(found one "$secret_one")" 1 1000
-equal "guest one's memory holds not the other's" 0 "$(found one "$secret_two")"
-within "guest two's memory holds its secret" "$(found two "$secret_two")" 1 1000
-equal "guest two's memory holds not the other's" 0 "$(found two "$secret_one")"
+if is_root; then
+    within "guest one's memory holds its secret" "$(found one "$secret_one")" 1 1000
+    equal "guest one's memory holds not the other's" 0 "$(found one "$secret_two")"
+    within "guest two's memory holds its secret" "$(found two "$secret_two")" 1 1000
+    equal "guest two's memory holds not the other's" 0 "$(found two "$secret_one")"
+else
+    skip "the guests' memory" "a machine is jailed: only the host's root may read its memory"
+fi
 
 check "one stops" timeout 60 "$wirt_binary" --root "$scratch/state" stop -t 5 one
 equal "the other runs on" "running" "$(inspected two .status)"
