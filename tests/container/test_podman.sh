@@ -18,7 +18,11 @@ end_podman() {
     pod rm -af >/dev/null
     pod image rm -af >/dev/null
     umount -l "$scratch"/store/vfs 2>/dev/null
-    is_root || podman unshare rm -rf "$scratch/store" "$scratch/run"
+    if ! is_root; then
+        # Without root a process of podman's keeps its user namespace for the next command.
+        pod system migrate >/dev/null
+        unshare --user --map-root-user --map-auto rm -rf "$scratch/store" "$scratch/run"
+    fi
     end_test
 }
 trap end_podman EXIT
