@@ -263,7 +263,7 @@ def other_root():
 # ---- signals and terminals -----------------------------------------------------------------------
 
 def signals(a):
-    s = a.sh("echo ready; sleep 1000 & wait")
+    s = a.sh("echo ready; exec sleep 1000")
     s.says(b"ready")
     s.signal(signal.SIGTERM)
     check("a signal ends a command: 128 + its number", s.wait() == 143, s)
