@@ -2,8 +2,8 @@
 # Builds the fuzzers (tests/fuzz/fuzz_*.c) with clang's libFuzzer, AddressSanitizer (leaks too) and
 # UndefinedBehaviorSanitizer into build-fuzz. Each first reads what is kept of it
 # (tests/fuzz/corpus/NAME), then goes on for some seconds from there and from what it found before.
-# Then random blocks (tests/engine/random), from another seed each time; last, the hostile guest does its
-# worst to the same build, three times as long.
+# Then random blocks, and random programs on several harts (tests/engine/random), from another seed each
+# time; last, the hostile guest does its worst to the same build, three times as long.
 # usage: fuzz.sh [SECONDS [NAME ...]]     20 seconds, all of them, when not said
 #        fuzz.sh --keep NAME ...          makes what is kept anew, as small as it covers the same
 set -euo pipefail
@@ -22,10 +22,10 @@ command -v clang >/dev/null || { echo "fuzz.sh: clang is not installed (scripts/
 [ -e "$build/build.ninja" ] ||
     CC=clang meson setup "$build" -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
 guests=(machine/test_hostile_guest) # of tests
-[ $# -gt 0 ] || set -- $(cd tests/fuzz && ls fuzz_*.c | sed 's/\.c$//') random_blocks "${guests[@]}"
+[ $# -gt 0 ] || set -- $(cd tests/fuzz && ls fuzz_*.c | sed 's/\.c$//') random_blocks random_threads "${guests[@]}"
 targets=()
 for name in "$@"; do
-    case $name in fuzz_*) targets+=("tests/fuzz/$name") ;; random_blocks) targets+=("tests/engine/$name") ;; *) targets+=(tests/machine-boot) ;; esac
+    case $name in fuzz_*) targets+=("tests/fuzz/$name") ;; random_*) targets+=("tests/engine/$name") ;; *) targets+=(tests/machine-boot) ;; esac
 done
 ninja --quiet -C "$build" "${targets[@]}"
 export ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=16:allocator_may_return_null=1
@@ -72,7 +72,7 @@ for name in "$@"; do
     fuzz_*)
         fuzz "$name" "$log" && true
         result "$name" "$log" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1) inputs" ;;
-    random_blocks)
+    random_*)
         "$build/tests/engine/$name" --seed "$(date +%s)0000" --seconds "$seconds" >"$log" 2>&1 && true
         result "$name" "$log" "$(sed -n 's/^# seeds //p' "$log")" ;;
     *)

@@ -127,7 +127,8 @@ void engine_fp_changed(struct cpu *cpu);
  * that is none. */
 void engine_invalidate(struct engine *e, uint64_t start, uint64_t len, bool changed_only);
 
-/* Drops everything. */
+/* Drops everything. Any thread, but not from what translated code calls: of the handlers, only from
+ * fetch. */
 void engine_flush(struct engine *e);
 
 /* Process wall: called by the SIGSEGV/SIGBUS handler. When the fault is translated code's own, sets

@@ -201,6 +201,8 @@ void generate(struct program *p, uint64_t seed, struct setting setting)
     if (!common)
         for (unsigned i = 0; i < MAX_EVENTS; i++)
             p->events[i] = random_event(r, setting.together);
+    if (setting.together)
+        p->copy = (uint8_t)below(r, 1u << SHARED_CODE_PAGES);
     p->start = setting.arena + PAGE * CODE_FIRST;
     layout(p);
     p->start = choose_start(r, setting.arena, p->size);

@@ -216,7 +216,8 @@ static void begin(struct hart *h, const struct program *p)
     struct cpu *cpu = &h->cpu;
     h->p = p;
     h->over = h->racy = h->stuck = false;
-    h->events = h->n_records = h->copy = 0;
+    h->events = h->n_records = 0;
+    h->copy = p->copy;
     memset(h->csr, 0, sizeof h->csr);
     memcpy(cpu->x, p->x, sizeof cpu->x);
     memcpy(cpu->f, p->f, sizeof cpu->f);

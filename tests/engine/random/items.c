@@ -360,16 +360,34 @@ static void refresh_item(struct maker *m)
         one(m, put_imm(INSN_addi, to, to, (int32_t)below(&m->r, 128) * 16));
 }
 
-/* A call of a function that all harts call, of whatever is in a register. */
-static void shared_item(struct maker *m, unsigned function)
+static void call_shared(struct maker *m, unsigned function)
 {
     uint64_t to = shared_entry(function);
     uint32_t high = (uint32_t)((to + 0x800) & ~UINT64_C(0xfff));
-    if (chance(&m->r, 70))
-        one(m, put_imm(INSN_addi, 10, read_x(m), 0));
     struct item *it = new_item(m);
     add(it, put_r(INSN_lui, 6, 0, 0) | high);
     add(it, put_imm(INSN_jalr, 1, 6, (int32_t)(to - high)));
+}
+
+/* A call of a function that all harts call, of whatever is in a register. */
+static void shared_item(struct maker *m, unsigned function)
+{
+    if (chance(&m->r, 70))
+        one(m, put_imm(INSN_addi, 10, read_x(m), 0));
+    call_shared(m, function);
+}
+
+/* Calls of what depends on the pages that are mapped. */
+static void mapped_item(struct maker *m)
+{
+    if (chance(&m->r, 50)) {
+        shared_item(m, SHARED_MAPPED + below(&m->r, SHARED_MAPPED_END - SHARED_MAPPED));
+        return;
+    }
+    for (int32_t odd = 1; odd >= 0; odd--) { /* the mapping changes; then somebody looks */
+        one(m, put_imm(INSN_addi, 10, 0, odd));
+        call_shared(m, SHARED_MAPPED);
+    }
 }
 
 static void system_item(struct maker *m)
@@ -442,7 +460,10 @@ void make_items(struct maker *m)
     }
     while (m->p->n_items < size) {
         if (m->setting.together && chance(r, 15)) {
-            shared_item(m, below(r, SHARED_STORM));
+            if (chance(r, 30))
+                mapped_item(m);
+            else
+                shared_item(m, below(r, SHARED_STORM));
             continue;
         }
         unsigned k = 0, n = below(r, all);

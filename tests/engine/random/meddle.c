@@ -13,21 +13,15 @@ static void drop_some(struct team *t, struct random *r, bool changed_only)
     const struct world *w = &t->members[below(r, t->n)].world;
     uint64_t start = t->tier->flat ? w->arena : w->name, size = PAGES * PAGE;
     if (chance(r, 40)) {
-        start = t->tier->flat ? SHARED : SHARED_NAME;
-        size = SHARED_CODE_PAGES * PAGE * (t->tier->flat ? 1 : SHARED_COPIES);
+        unsigned page = below(r, SHARED_COPIES * SHARED_CODE_PAGES);
+        start = t->tier->flat ? SHARED + page % SHARED_CODE_PAGES * PAGE : shared_name(page);
+        size = PAGE;
     } else if (!t->tier->flat && chance(r, 40)) {
         start = COMMON_NAME;
         size = COMMON_COUNT * COMMON_PAGES * PAGE;
     }
     uint64_t at = below(r, (uint32_t)size);
     engine_invalidate(t->engine, start + at, 1 + below(r, (uint32_t)(size - at)), changed_only);
-}
-
-static void drop_shared(struct team *t, bool changed_only)
-{
-    bool flat = t->tier->flat;
-    engine_invalidate(t->engine, flat ? SHARED : SHARED_NAME,
-                      SHARED_CODE_PAGES * PAGE * (flat ? 1 : SHARED_COPIES), changed_only);
 }
 
 /* As mmap over code that others run. */
@@ -41,7 +35,7 @@ static void map_copy(struct team *t, unsigned copy)
         exit(2);
     }
     t->copy = copy;
-    drop_shared(t, false);
+    drop_shared(t->engine, true, false);
 }
 
 static void new_number(struct team *t, struct random *r, enum publish how)
@@ -54,7 +48,7 @@ static void new_number(struct team *t, struct random *r, enum publish how)
     else
         shared_write_number(&t->shared, t->copy, how);
     if (how == BY_WALL && !by_map)
-        drop_shared(t, true);
+        drop_shared(t->engine, t->tier->flat, true);
     if (by_map)
         shared_write_number(&t->shared, other ^ 1, how);
     shared_publish(&t->shared, how);

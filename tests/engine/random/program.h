@@ -52,7 +52,7 @@ enum event_kind {
     EVENT_FRM,   /* frm becomes value, fflags value >> 8 */
     EVENT_FLUSH, /* all translations are given up */
     EVENT_MODE,  /* enum cpu_mode becomes value */
-    EVENT_COPY,  /* the shared code becomes the other copy of it, for this hart */
+    EVENT_COPY,  /* pages of the shared code become the other copy of them, for this hart */
 };
 
 struct event {
@@ -80,6 +80,7 @@ struct program {
     uint16_t x_item[32]; /* x begins as the address of this item, less 1; 0: as x says */
     uint32_t mode;
     uint8_t frm;
+    uint8_t copy; /* of the shared code's pages */
     /* layout() */
     uint64_t start;
     uint64_t at[MAX_ITEMS + 1]; /* address of each item, and of the end */

@@ -7,18 +7,7 @@
 #include <unistd.h>
 
 #include "items.h"
-
-enum {
-    A0 = 10,
-    T0 = 5,
-    T1 = 6,
-    T2 = 7,
-    T3 = 28,
-    T4 = 29
-};
-
-#define ORDER_AQ (1u << 26)
-#define ORDER_RL (1u << 25)
+#include "shared_code.h"
 
 /* The data, and how what two have done to it comes together. */
 enum meaning {
@@ -64,264 +53,16 @@ static const struct field {
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 
-#define AT_SWAP    112 /* the last one; then the sum of those before */
-#define AT_LOCK    128
-#define AT_PUBLISH 152 /* two numbers of 8 bytes */
-#define AT_NEXT    168 /* where a function goes on */
-#define AT_PLAIN   176 /* a lock, and a sum */
-#define AT_STORM   192
-
-#define SITES 3u
-
-/* What was found when the code was laid out: the same for all. */
-static struct {
-    uint16_t entry[SHARED_FUNCTIONS], n, size;
-    uint16_t base;      /* of the code in its pages */
-    uint16_t number[2]; /* instructions that enum publish's numbers are in */
-    uint16_t which;     /* the one that tells the copy */
-    uint16_t next;
-    struct site {
-        uint16_t at;
-        uint32_t as[2];
-    } sites[SITES];
-    uint32_t code[512];
-} made;
-
-/* --- The code --- */
-
-static unsigned here(void)
-{
-    return made.size * 4u;
-}
-
-static void put(uint32_t insn)
-{
-    made.code[made.size++] = insn;
-}
-
-static void begin(void)
-{
-    made.entry[made.n++] = (uint16_t)here();
-}
-
-static void address(unsigned at)
-{
-    put(put_r(INSN_lui, T2, 0, 0) | (uint32_t)SHARED_DATA);
-    put(put_imm(INSN_addi, T2, T2, (int32_t)at));
-}
-
-static void end(void)
-{
-    static const uint8_t used[] = {T0, T1, T2, T3, T4};
-    for (unsigned k = 0; k < sizeof used; k++)
-        put(put_imm(INSN_addi, used[k], 0, 0));
-    put(put_imm(INSN_jalr, 0, 1, 0));
-}
-
-static void branch(enum insn_id id, unsigned s1, unsigned s2, unsigned to)
-{
-    uint32_t u = to - here();
-    put(put_r(id, 0, s1, s2) | (u >> 12 & 1) << 31 | (u >> 5 & 63) << 25 | (u >> 1 & 15) << 8 |
-        (u >> 11 & 1) << 7);
-}
-
-static void amo(enum insn_id id, unsigned at, uint32_t order)
-{
-    begin();
-    address(at);
-    put(put_r(id, T0, T2, A0) | order);
-    end();
-}
-
-static void reserve_and_add(enum insn_id lr, enum insn_id sc, unsigned at)
-{
-    begin();
-    address(at);
-    unsigned again = here();
-    put(put_r(lr, T0, T2, 0) | ORDER_AQ);
-    put(put_r(INSN_add, T1, T0, A0));
-    put(put_r(sc, T3, T2, T1) | ORDER_RL);
-    branch(INSN_bne, T3, 0, again);
-    end();
-}
-
-static void compare_and_add(enum insn_id load, enum insn_id cas, unsigned at)
-{
-    begin();
-    address(at);
-    put(put_imm(load, T0, T2, 0));
-    unsigned again = here();
-    put(put_imm(INSN_addi, T1, T0, 0));
-    put(put_r(INSN_add, T3, T0, A0));
-    put(put_r(cas, T0, T2, T3) | ORDER_AQ | ORDER_RL);
-    branch(INSN_bne, T0, T1, again);
-    end();
-}
-
-static void exchange(void)
-{
-    begin();
-    address(AT_SWAP);
-    put(put_r(INSN_amoswap_d, T0, T2, A0));
-    put(put_imm(INSN_addi, T2, T2, 8));
-    put(put_r(INSN_amoadd_d, 0, T2, T0));
-    end();
-}
-
-/* A lock, as compilers and kernels make it: a plain sum is right only when it holds. */
-static void locked(bool by_reservation, unsigned at)
-{
-    begin();
-    address(at);
-    unsigned again = here();
-    if (by_reservation) {
-        put(put_r(INSN_lr_w, T0, T2, 0) | ORDER_AQ);
-        branch(INSN_bne, T0, 0, again);
-        put(put_imm(INSN_addi, T1, 0, 1));
-        put(put_r(INSN_sc_w, T0, T2, T1));
-    } else {
-        put(put_imm(INSN_addi, T1, 0, 1));
-        put(put_r(INSN_amoswap_w, T0, T2, T1) | ORDER_AQ);
-    }
-    branch(INSN_bne, T0, 0, again);
-    put(put_imm(INSN_ld, T0, T2, 8));
-    put(put_r(INSN_add, T0, T0, A0));
-    put(put_store(INSN_sd, T2, T0, 8));
-    if (by_reservation) {
-        put(put_r(INSN_amoswap_w, 0, T2, 0) | ORDER_RL);
-    } else {
-        put(insn_table[INSN_fence].match | 0x03100000); /* rw, w */
-        put(put_store(INSN_sw, T2, 0, 0));
-    }
-    end();
-}
-
-/* a0: 1 when the number in the code is older than what was published before it was looked at. */
-static void newest(enum publish how)
-{
-    begin();
-    address(AT_PUBLISH + 8u * how);
-    put(put_imm(INSN_ld, T0, T2, 0));
-    put(insn_table[INSN_fence].match | 0x02300000); /* r, rw */
-    if (how == BY_FENCE_I) {
-        put(insn_table[INSN_fence_i].match);
-    } else { /* what is looked up now, and not what was when the block began */
-        put(put_imm(INSN_ld, T3, T2, AT_NEXT - AT_PUBLISH - 8 * (int)how));
-        put(put_imm(INSN_jalr, 0, T3, 0));
-        made.next = (uint16_t)here();
-    }
-    made.number[how] = (uint16_t)here();
-    put(put_imm(INSN_addi, T1, 0, 0));
-    put(put_r(INSN_sub, T1, T1, T0));
-    put(put_imm(INSN_slli, T1, T1, 64 - 11));
-    put(put_imm(INSN_slti, A0, T1, 0));
-    put(put_imm(INSN_ld, T3, T2, 0)); /* who was away for long cannot tell */
-    put(put_r(INSN_sub, T3, T3, T0));
-    put(put_imm(INSN_sltiu, T3, T3, 1000));
-    put(put_r(INSN_and, A0, A0, T3));
-    end();
-}
-
-static uint32_t jump(uint32_t by)
-{
-    return insn_table[INSN_jal].match | (by >> 1 & 0x3ff) << 21;
-}
-
-/* A choice between two instructions whose upper 16 bits alone differ: each is there whole, always.
- */
-static void site(uint32_t one, uint32_t other)
-{
-    unsigned k = 0;
-    while (made.sites[k].at)
-        k++;
-    made.sites[k] = (struct site){(uint16_t)here(), {one, other}};
-    put(one);
-}
-
-static void rewritten(void)
-{
-    begin();
-    put(put_imm(INSN_addi, T1, A0, 5));
-    site(put_r(INSN_add, T3, A0, T1), put_r(INSN_add, T3, T1, A0));
-    site(put_r(INSN_add, T3, T3, 0), put_r(INSN_sub, T3, T3, 0));
-    site(jump(4), jump(16));
-    put(put_imm(INSN_slli, T3, T3, 3));
-    put(put_imm(INSN_addi, T3, T3, 1));
-    put(jump(20));
-    put(put_r(INSN_add, T3, T3, T3));
-    put(put_r(INSN_add, T3, T3, T3));
-    put(put_r(INSN_add, T3, T3, T3));
-    put(put_imm(INSN_addi, T3, T3, 1));
-    put(put_imm(INSN_addi, A0, T3, 0));
-    end();
-}
-
-static void which_copy(void)
-{
-    begin();
-    made.which = (uint16_t)here();
-    put(put_imm(INSN_addi, A0, 0, 0));
-    end();
-}
-
-/* Atomics of many kinds one after the other, so that harts that begin together meet at each. */
-static void storm(void)
-{
-    begin();
-    put(put_imm(INSN_addi, T4, 0, 1500));
-    address(AT_STORM);
-    unsigned top = here();
-    put(put_r(INSN_amoadd_d, T0, T2, A0));
-    put(put_imm(INSN_addi, T2, T2, 8));
-    put(put_r(INSN_amoadd_w, 0, T2, A0) | ORDER_AQ);
-    put(put_imm(INSN_addi, T2, T2, 8));
-    unsigned again = here();
-    put(put_r(INSN_lr_d, T0, T2, 0));
-    put(put_r(INSN_add, T1, T0, A0));
-    put(put_r(INSN_sc_d, T3, T2, T1));
-    branch(INSN_bne, T3, 0, again);
-    put(put_imm(INSN_addi, T2, T2, -16));
-    put(put_imm(INSN_addi, T4, T4, -1));
-    branch(INSN_bne, T4, 0, top);
-    end();
-}
-
-/* The page's end is within the instruction that a number is in. */
-static void make(void)
-{
-    if (made.n)
-        return;
-    amo(INSN_amoadd_d, 0, 0);
-    amo(INSN_amoxor_d, 24, ORDER_AQ);
-    amo(INSN_amoor_d, 32, ORDER_RL);
-    amo(INSN_amoand_d, 40, 0);
-    amo(INSN_amomax_d, 48, 0);
-    amo(INSN_amomin_d, 56, ORDER_AQ | ORDER_RL);
-    amo(INSN_amomaxu_d, 64, 0);
-    amo(INSN_amominu_d, 72, 0);
-    amo(INSN_amoadd_w, 80, 0);
-    amo(INSN_amoadd_w, 84, ORDER_AQ);
-    amo(INSN_amoadd_b, 91, 0);
-    amo(INSN_amoadd_h, 98, 0);
-    newest(BY_FENCE_I);
-    reserve_and_add(INSN_lr_d, INSN_sc_d, 8);
-    reserve_and_add(INSN_lr_w, INSN_sc_w, 104);
-    compare_and_add(INSN_ld, INSN_amocas_d, 16);
-    compare_and_add(INSN_lw, INSN_amocas_w, 144);
-    exchange();
-    locked(true, AT_LOCK);
-    locked(false, AT_PLAIN);
-    newest(BY_WALL);
-    rewritten();
-    which_copy();
-    storm();
-    made.base = (uint16_t)(PAGE - 2 - made.number[BY_FENCE_I]);
-}
-
 uint64_t shared_entry(unsigned function)
 {
-    make();
-    return SHARED + made.base + made.entry[function];
+    const struct shared_code *c = shared_code();
+    return SHARED + c->base + c->entry[function];
+}
+
+bool shared_drifts(uint64_t pc)
+{
+    const struct shared_code *c = shared_code();
+    return pc == SHARED + c->base + c->drift;
 }
 
 bool is_shared(uint64_t va)
@@ -340,7 +81,17 @@ bool is_shared_entry(uint64_t pc)
 unsigned shared_frame(unsigned copy, uint64_t va)
 {
     unsigned page = (unsigned)((va - SHARED) / PAGE);
-    return page < SHARED_CODE_PAGES ? copy * SHARED_CODE_PAGES + page : SHARED_FRAMES - 1;
+    return page < SHARED_CODE_PAGES ? (copy >> page & 1) * SHARED_CODE_PAGES + page
+                                    : SHARED_FRAMES - 1;
+}
+
+/* Copies of a page are named so that translations of both are in one bucket of the engine's table
+ * (hash_of): what they are told apart by is then the key alone. The step's page number times the
+ * low half of its multiplier is 1. */
+uint64_t shared_name(unsigned frame)
+{
+    return SHARED_NAME + frame / SHARED_CODE_PAGES * UINT64_C(0x9937733d000) +
+           frame % SHARED_CODE_PAGES * PAGE;
 }
 
 uint8_t *shared_at(const struct shared *s, unsigned copy, uint64_t va)
@@ -368,17 +119,16 @@ static uint64_t get64(const struct shared *s, unsigned at)
 /* The instruction at `at`, of which only the upper 16 bits are other ones. */
 static void write_insn(const struct shared *s, unsigned copy, unsigned at, uint32_t insn)
 {
-    void *high = shared_at(s, copy, SHARED + made.base + at + 2);
+    void *high = s->frames + copy * SHARED_CODE_PAGES * PAGE + shared_code()->base + at + 2;
     __atomic_store_n((uint16_t *)high, (uint16_t)(insn >> 16), __ATOMIC_SEQ_CST);
 }
 
 void shared_init(struct shared *s, bool named)
 {
     size_t size = SHARED_FRAMES * PAGE;
-    make();
-    if (made.n != SHARED_FUNCTIONS)
-        abort();
-    *s = (struct shared){.fd = memfd_create("shared", MFD_CLOEXEC), .frames = MAP_FAILED};
+    const struct shared_code *c = shared_code();
+    *s = (struct shared){
+        .fd = memfd_create("shared", MFD_CLOEXEC), .named = named, .frames = MAP_FAILED};
     if (s->fd >= 0 && ftruncate(s->fd, (off_t)size) == 0)
         s->frames = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     if (s->frames == MAP_FAILED) {
@@ -386,11 +136,13 @@ void shared_init(struct shared *s, bool named)
         exit(2);
     }
     for (unsigned copy = 0; copy < SHARED_COPIES; copy++) {
-        memcpy(s->frames + copy * SHARED_CODE_PAGES * PAGE + made.base, made.code, made.size * 4u);
-        if (named)
-            write_insn(s, copy, made.which, put_imm(INSN_addi, A0, 0, (int32_t)copy));
+        memcpy(s->frames + copy * SHARED_CODE_PAGES * PAGE + c->base, c->code, c->size * 4u);
+        for (unsigned k = 0; k < NAMES && named; k++)
+            write_insn(s, copy, c->names[k].at, c->names[k].as[copy]);
+        for (unsigned how = BY_FENCE_I; how <= BY_WALL; how++)
+            shared_write_number(s, copy, how);
     }
-    set64(s, AT_NEXT, SHARED + made.base + made.next);
+    set64(s, AT_NEXT, SHARED + c->base + c->next);
     set64(s, 40, UINT64_MAX);
     set64(s, 48, (uint64_t)INT64_MIN);
     set64(s, 56, INT64_MAX);
@@ -405,14 +157,18 @@ void shared_free(struct shared *s)
 
 void shared_rewrite(const struct shared *s, struct random *r)
 {
-    const struct site *site = &made.sites[below(r, SITES)];
+    const struct site *site = &shared_code()->sites[below(r, SITES)];
     write_insn(s, below(r, SHARED_COPIES), site->at, site->as[below(r, 2)]);
 }
 
 void shared_write_number(const struct shared *s, unsigned copy, enum publish how)
 {
+    const struct shared_code *c = shared_code();
+    uint16_t at = c->number[how];
     uint32_t number = (s->published[how] + 1) & 0x7ff;
-    write_insn(s, copy, made.number[how], put_imm(INSN_addi, T1, 0, (int32_t)number));
+    if (s->named && copy && how == BY_FENCE_I) /* it is half on the other page */
+        number |= 0x800;
+    write_insn(s, copy, at, (c->code[at / 4] & 0xfffff) | number << 20);
 }
 
 void shared_publish(struct shared *s, enum publish how)

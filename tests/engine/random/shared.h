@@ -11,19 +11,25 @@
 
 #include "program.h"
 
-#define SHARED_COPIES    2u
+#define SHARED_COPIES    2u /* of each page */
 #define SHARED_FRAMES    (SHARED_COPIES * SHARED_CODE_PAGES + 1u)
-#define SHARED_FUNCTIONS 24u
-#define SHARED_STORM     23u /* the one that is all atomics, some thousand instructions */
+#define SHARED_FUNCTIONS 27u
+#define SHARED_MAPPED \
+    12u /* from here on what depends on the mapping; first, what it may change in */
+#define SHARED_MAPPED_END 16u
+#define SHARED_STORM      26u /* the one that is all atomics, some thousand instructions */
 /* The functions leave 0 in the temporaries t0, t1, t2, t3 and t4, their result in a0, and return by
  * ra. */
 #define SHARED_CHANGES (1u << 1 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 10 | 1u << 28 | 1u << 29)
 
 struct shared {
-    int fd;          /* of the frames */
+    int fd; /* of the frames */
+    bool named;
     uint8_t *frames; /* the copies' code, one after the other, then the data */
     uint32_t published[2];
 };
+
+#define SHARED_NAME UINT64_C(0xc0000000) /* of the first frame */
 
 /* How code is seen to be new. */
 enum publish {
@@ -40,7 +46,13 @@ uint64_t shared_entry(unsigned function);
 bool is_shared(uint64_t va);
 bool is_shared_entry(uint64_t pc);
 
-/* Where va is, of those that are shared; its frame. */
+/* Whether pc is where the mapping may be another, once, when a0 is odd: as when another hart
+ * changes a page table that this one has not made a fence for. */
+bool shared_drifts(uint64_t pc);
+
+/* Where va is, of those that are shared; its frame, and the name of that. copy: bit n says which
+ * copy of page n is mapped. */
+uint64_t shared_name(unsigned frame);
 unsigned shared_frame(unsigned copy, uint64_t va);
 uint8_t *shared_at(const struct shared *s, unsigned copy, uint64_t va);
 

@@ -136,6 +136,19 @@ static void run_one(struct member *m, struct program *p)
         tell(m, p, why);
 }
 
+/* Blocks of the shared code that only their page tells apart from another in the same bucket. */
+static unsigned count_twins(struct engine *e)
+{
+    unsigned n = 0;
+    pthread_mutex_lock(&e->lock);
+    for (unsigned k = 0; k < 1u << HASH_BITS; k++)
+        for (const struct block *b = e->blocks.hash[k]; b; b = b->hash_next)
+            for (const struct block *o = b->hash_next; o && is_shared(b->pc); o = o->hash_next)
+                n += o->pc == b->pc && o->mode == b->mode && o->page != b->page;
+    pthread_mutex_unlock(&e->lock);
+    return n;
+}
+
 static void *member_main(void *arg)
 {
     struct member *m = arg;
@@ -144,6 +157,8 @@ static void *member_main(void *arg)
     thread_faults();
     while (p && m->programs < TEAM_PROGRAMS && !atomic_load(&t->failed)) {
         run_one(m, p);
+        if (m->programs % 4 == 0)
+            atomic_fetch_add(&t->twins, count_twins(t->engine));
         if (m->programs % 16 == m->number) { /* as a thread that ends, and a new one */
             hart_detach(m->hart);
             hart_attach(m->hart, t->engine);
@@ -175,14 +190,18 @@ bool team_run(struct team *t, uint64_t seed, unsigned tier, unsigned n)
     t->seed = seed;
     t->tier = &tiers[tier];
     t->n = n;
+    struct random r = random_from(seed);
+    unsigned flush_every = (unsigned[]){0, 300, 30}[below(&r, 3)];
     t->engine = tier_engine(t->tier, sizes[seed / TEAM_SEEDS % 3]);
     shared_init(&t->shared, !t->tier->flat);
     make_commons(t);
     if (t->tier->flat)
         map_shared(t);
     start_faults();
-    for (unsigned k = 0; k < n; k++)
+    for (unsigned k = 0; k < n; k++) {
         start_member(t, k);
+        t->members[k].hart->flush_every = flush_every;
+    }
     atomic_store(&t->left, n);
     for (unsigned k = 0; k < n; k++)
         if (pthread_create(&t->members[k].thread, NULL, member_main, &t->members[k]) != 0)

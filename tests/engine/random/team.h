@@ -39,6 +39,7 @@ struct team {
     atomic_uint met;    /* members that were about to begin a storm */
     atomic_bool failed; /* somebody has printed a difference */
     struct engine_stats stats;
+    atomic_uint twins; /* pairs of blocks, seen at times, that only their page tells apart */
 };
 
 /* Runs a team of n members to its end. true: all was as the references say. */

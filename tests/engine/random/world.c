@@ -44,7 +44,7 @@ static uint64_t name_of(const struct hart *h, uint64_t va, const uint8_t *at)
     if (is_own(w, at))
         return w->name + (uint64_t)(at - w->frames) / PAGE * PAGE;
     if (is_shared(va))
-        return SHARED_NAME + shared_frame(h->copy, va) * PAGE;
+        return shared_name((unsigned)(at - h->shared->frames) / PAGE);
     return COMMON_NAME + (uint64_t)(at - w->common) / PAGE * PAGE;
 }
 
@@ -99,11 +99,37 @@ static bool in_this_insn(const struct hart *h, uint64_t pc)
     return pc == h->cpu.pc || (pc == h->cpu.pc + 2 && first && (*first & 3) == 3);
 }
 
+/* Who asks for code may be held up: all is flushed, and others go on. */
+static void hold_up(struct hart *h)
+{
+    if (!h->flush_every || ++h->fetches % h->flush_every)
+        return;
+    struct engine *e = h->cpu.engine;
+    engine_flush(e);
+    bool until_known =
+        h->fetches / h->flush_every % 2; /* the number of a link that it may come by */
+    for (unsigned n = 0; until_known && n < 10; n++) {
+        pthread_mutex_lock(&e->lock);
+        until_known = e->blocks.n_links <= h->cpu.p.exit_arg;
+        pthread_mutex_unlock(&e->lock);
+        usleep(TICK_US / 20);
+    }
+}
+
+static const uint8_t *code_at(struct hart *h, uint64_t pc)
+{
+    bool may_drift = !h->reference && !h->flat && h->shared && shared_drifts(pc);
+    if (!may_drift || !(h->cpu.x[10] & 1) || ++h->misses % 4 == 0)
+        return byte_at(h, pc, PERM_X);
+    return shared_at(h->shared, h->copy ^ 3, pc);
+}
+
 static bool fetch(struct cpu *cpu, uint64_t pc, struct code_span *out)
 {
     struct hart *h = hart_of(cpu);
     struct world *w = h->w;
-    const uint8_t *at = byte_at(h, pc, PERM_X);
+    hold_up(h);
+    const uint8_t *at = code_at(h, pc);
     if (!at || (h->reference && !in_this_insn(h, pc)))
         return trap(cpu, CAUSE_FETCH_PAGE, pc);
     *out = (struct code_span){at, PAGE - (uint32_t)(pc % PAGE), pc & ~UINT64_C(0xfff)};
@@ -226,6 +252,14 @@ static void code_page(struct cpu *cpu, uint64_t page)
     *mark = true;
 }
 
+void drop_shared(struct engine *e, bool flat, bool changed_only)
+{
+    if (flat)
+        engine_invalidate(e, SHARED, SHARED_CODE_PAGES * PAGE, changed_only);
+    for (unsigned n = 0; n < SHARED_COPIES * SHARED_CODE_PAGES && !flat; n++)
+        engine_invalidate(e, shared_name(n), PAGE, changed_only);
+}
+
 static void fence_i(struct cpu *cpu)
 {
     struct hart *h = hart_of(cpu);
@@ -233,7 +267,7 @@ static void fence_i(struct cpu *cpu)
         if (h->w->is_code[n] && h->w->written[n])
             engine_invalidate(cpu->engine, h->w->name + n * PAGE, PAGE, true);
     if (h->shared) /* it may have been written by who is no hart */
-        engine_invalidate(cpu->engine, SHARED_NAME, SHARED_FRAMES * PAGE, true);
+        drop_shared(cpu->engine, false, true);
     memset(h->w->written, 0, sizeof h->w->written);
     forget_stores(h);
 }
@@ -250,12 +284,27 @@ static int plain_csr(const struct cpu *cpu, unsigned csr, bool write)
     return (int)(offsetof(struct hart, csr) + 8 * (size_t)(csr - 0x140));
 }
 
+static void context_changed(struct hart *h)
+{
+    if (h->reference)
+        return;
+    tlb_flush(&h->tlb);
+    jump_cache_flush(&h->jumps);
+    engine_set_context(&h->cpu, h->flat ? NULL : &h->tlb, &h->jumps);
+    engine_forget_returns(&h->cpu);
+}
+
 /* What a system instruction does depends on nothing but the program. */
 static enum step on_system(struct cpu *cpu, uint32_t insn)
 {
     struct hart *h = hart_of(cpu);
     struct decoded d;
     isa_decode(insn, &d);
+    if (d.id == INSN_sfence_vma && h->shared && is_shared(cpu->pc)) {
+        context_changed(h);
+        cpu->pc += d.len;
+        return h->reference ? STEP_NEXT : STEP_EXIT;
+    }
     if (d.id == INSN_ecall || d.id == INSN_ebreak) {
         cpu->trap = (struct trap){d.id == INSN_ecall ? CAUSE_ECALL_U : CAUSE_BREAKPOINT, 0};
         return STEP_TRAP;
@@ -313,16 +362,6 @@ static void map_page(struct hart *h, unsigned n, struct page to)
         map_host(h->w, n);
 }
 
-static void context_changed(struct hart *h)
-{
-    if (h->reference)
-        return;
-    tlb_flush(&h->tlb);
-    jump_cache_flush(&h->jumps);
-    engine_set_context(&h->cpu, h->flat ? NULL : &h->tlb, &h->jumps);
-    engine_forget_returns(&h->cpu);
-}
-
 void happen(struct hart *h, const struct event *e)
 {
     uint32_t value = e->value;
@@ -351,7 +390,7 @@ void happen(struct hart *h, const struct event *e)
         context_changed(h);
         break;
     case EVENT_COPY:
-        h->copy ^= 1;
+        h->copy ^= 1 + value % 3;
         context_changed(h);
         break;
     default: break;

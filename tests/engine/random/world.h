@@ -40,8 +40,10 @@ struct hart {
     bool racy;                   /* reference: it ran code that was written without fence.i */
     bool stuck;                  /* it does not end */
     const struct shared *shared; /* what it sees at SHARED, or NULL */
-    unsigned copy;               /* of the shared code */
-    atomic_uint ticks;           /* of the clock, since the program began */
+    unsigned copy;               /* of each page of the shared code: a bit */
+    unsigned flush_every;        /* a flush comes in between when it fetches, so often; 0: none */
+    unsigned fetches;
+    atomic_uint ticks; /* of the clock, since the program began */
     unsigned events, misses, n_records;
     struct record records[MAX_RECORDS];
     uint8_t end[FRAMES * PAGE];
@@ -49,8 +51,7 @@ struct hart {
     struct jump_cache jumps;
 };
 
-/* What pages and frames of shared code and of common code are named. */
-#define SHARED_NAME UINT64_C(0xc0000000)
+/* What frames of common code are named. */
 #define COMMON_NAME UINT64_C(0xd0000000)
 
 /* How an engine is set up. */
@@ -89,6 +90,9 @@ void start_clock(void);
 /* The same for one of several, by whoever keeps the time: every TICK_US or less. */
 #define TICK_US 500
 void hart_tick(struct hart *h);
+
+/* engine_invalidate for all that is shared. */
+void drop_shared(struct engine *e, bool flat, bool changed_only);
 
 /* What differs, in words; false: nothing does. */
 bool differs(const struct hart *expected, const struct hart *got, char *why, size_t size);
