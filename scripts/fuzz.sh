@@ -28,7 +28,7 @@ for name in "$@"; do
     case $name in fuzz_*) targets+=("tests/fuzz/$name") ;; random_*) targets+=("tests/engine/$name") ;; *) targets+=(tests/machine-boot) ;; esac
 done
 ninja --quiet -C "$build" "${targets[@]}"
-export ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=16:allocator_may_return_null=1
+export ASAN_OPTIONS=detect_leaks=1:use_sigaltstack=0:quarantine_size_mb=16:allocator_may_return_null=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 limits=(-timeout=20 -rss_limit_mb=4096 -verbosity=0 -print_final_stats=1)
 
@@ -46,8 +46,10 @@ if [ -n "$keep" ]; then
 fi
 
 passed=0 failed=0
-result() { # NAME LOG WHAT: by the last command's status
-    if [ $? -eq 0 ]; then
+result() { # STATUS NAME LOG WHAT
+    local status=$1
+    shift
+    if [ "$status" -eq 0 ]; then
         echo "ok - $1: $3"
         passed=$((passed + 1))
     else
@@ -71,15 +73,15 @@ for name in "$@"; do
     case $name in
     fuzz_*)
         fuzz "$name" "$log" && true
-        result "$name" "$log" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1) inputs" ;;
+        result $? "$name" "$log" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1) inputs" ;;
     random_*)
         "$build/tests/engine/$name" --seed "$(date +%s)0000" --seconds "$seconds" >"$log" 2>&1 && true
-        result "$name" "$log" "$(sed -n 's/^# seeds //p' "$log")" ;;
+        result $? "$name" "$log" "$(sed -n 's/^# seeds //p' "$log")" ;;
     *)
         # A jailed machine has nobody who could look for its leaks.
         ASAN_OPTIONS=${ASAN_OPTIONS/detect_leaks=1/detect_leaks=0} WIRT_BUILD=$build WIRT_SANITIZED=1 WIRT_HOSTILE_SECONDS=$((3 * seconds)) \
             "tests/$name.py" >"$log" 2>&1 && true
-        result "$name" "$log" "$(grep -c '^ok' "$log") seeds" ;;
+        result $? "$name" "$log" "$(grep -c '^ok' "$log") seeds" ;;
     esac
 done
 echo "$passed passed, $failed failed"

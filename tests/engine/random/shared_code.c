@@ -68,8 +68,8 @@ static void name(unsigned d, int32_t number)
     unsigned k = 0;
     while (made.names[k].at)
         k++;
-    made.names[k] =
-        (struct name){(uint16_t)here(), {put_imm(INSN_addi, d, 0, 0), put_imm(INSN_addi, d, 0, number)}};
+    made.names[k] = (struct name){(uint16_t)here(),
+                                  {put_imm(INSN_addi, d, 0, 0), put_imm(INSN_addi, d, 0, number)}};
     put(made.names[k].as[0]);
 }
 
@@ -154,7 +154,8 @@ static void newest(enum publish how)
     put(insn_table[INSN_fence].match | 0x02300000); /* r, rw */
     if (how == BY_FENCE_I) {
         put(insn_table[INSN_fence_i].match);
-        branch(INSN_bne, T2, 0, here() + 8); /* always; a link to the page's end would lead astray */
+        branch(INSN_bne, T2, 0,
+               here() + 8); /* always; a link to the page's end would lead astray */
         put(put_imm(INSN_addi, T1, 0, 0));
     } else { /* what is looked up now, and not what was when the block began */
         put(put_imm(INSN_ld, T3, T2, AT_NEXT - AT_PUBLISH - 8 * (int)how));
@@ -218,7 +219,8 @@ static void which_copy(void)
 }
 
 /* Two blocks of one page tied by a link: a0 is 0 unless they are of different copies. When it is
- * odd, the mapping may change between them (shared_drifts): nobody looks then, and a fence ends it. */
+ * odd, the mapping may change between them (shared_drifts): nobody looks then, and a fence ends it.
+ */
 static void drift(void)
 {
     begin();
@@ -337,4 +339,3 @@ const struct shared_code *shared_code(void)
     made.base = (uint16_t)(PAGE - 2 - made.number[BY_FENCE_I]);
     return &made;
 }
-

@@ -11,7 +11,6 @@
 #define AT_PLAIN   176 /* a lock, and a sum */
 #define AT_STORM   192
 
-
 #define SITES 3u /* that are written anew */
 #define NAMES 7u /* instructions that tell which copy of their page they are in */
 
