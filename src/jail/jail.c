@@ -23,7 +23,7 @@
  * exchanged under our eyes. What the kernel refuses for good is another matter. */
 static bool is_final(int code)
 {
-    static const int codes[] = {ESTALE, ECHILD, EAGAIN, ENOMEM, EMFILE, ENFILE, EINTR, EIO};
+    static const int codes[] = {ESTALE, ECHILD, EPIPE, EAGAIN, ENOMEM, EMFILE, ENFILE, EINTR, EIO};
     for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++)
         if (codes[i] == code)
             return true;
@@ -112,43 +112,7 @@ static int settle(enum jail_who who, unsigned flags, pid_t pid, int sync, struct
         return -1;
     if (write_all(sync, "", 1) < 0)
         return error_set(err, errno, "write to the jailed process");
-    if (report(sync, err) < 0)
-        return -1;
-    return write_all(sync, "", 1) < 0 ? error_set(err, errno, "write to the jailed process") : 0;
-}
-
-/* One try, with the namespaces of flags. */
-static int try(const struct jail_config *c, enum jail_who who, unsigned flags, pid_t *pid,
-               int *pidfd, struct error **err)
-{
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-        return error_set(err, errno, "socketpair");
-    AUTO_CLOSE int ours = ends[0];
-    AUTO_CLOSE int theirs = ends[1];
-    int fd = -1;
-    long n =
-        syscall(SYS_clone, (unsigned long)flags | CLONE_PIDFD | SIGCHLD, NULL, &fd, NULL, NULL);
-    if (n < 0)
-        return error_set(err, errno, "new namespaces");
-    if (n == 0) {
-        close(STEAL_FD(ours));
-        child(c, who, flags, theirs);
-        theirs = -1;
-        return 0;
-    }
-    AUTO_CLOSE int process = fd;
-    close(STEAL_FD(theirs));
-    done(c, "clone");
-    if (settle(who, flags, (pid_t)n, ours, err) < 0) {
-        kill((pid_t)n, SIGKILL);
-        while (waitpid((pid_t)n, NULL, 0) < 0 && errno == EINTR)
-            ;
-        return -1;
-    }
-    *pid = (pid_t)n;
-    *pidfd = STEAL_FD(process);
-    return 1;
+    return report(sync, err);
 }
 
 /* What is not held; why: what the first try came to. */
@@ -172,6 +136,46 @@ static void tell_missing(const struct jail_config *c, enum jail_who who, unsigne
     log_warn("%s: no namespaces of its own: %s; %s", c->name, error_text(why), rest);
 }
 
+/* One try, with the namespaces of flags; why: what the first one came to. */
+static int try(const struct jail_config *c, enum jail_who who, unsigned flags,
+               const struct error *why, pid_t *pid, int *pidfd, struct error **err)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return error_set(err, errno, "socketpair");
+    AUTO_CLOSE int ours = ends[0];
+    AUTO_CLOSE int theirs = ends[1];
+    int fd = -1;
+    long n =
+        syscall(SYS_clone, (unsigned long)flags | CLONE_PIDFD | SIGCHLD, NULL, &fd, NULL, NULL);
+    if (n < 0)
+        return error_set(err, errno, "new namespaces");
+    if (n == 0) {
+        close(STEAL_FD(ours));
+        child(c, who, flags, theirs);
+        theirs = -1;
+        return 0;
+    }
+    AUTO_CLOSE int process = fd;
+    close(STEAL_FD(theirs));
+    done(c, "clone");
+    int rc = settle(who, flags, (pid_t)n, ours, err);
+    if (rc == 0) {
+        tell_missing(c, who, flags, why); /* before it does anything */
+        if (write_all(ours, "", 1) < 0)
+            rc = error_set(err, errno, "write to the jailed process");
+    }
+    if (rc < 0) {
+        kill((pid_t)n, SIGKILL);
+        while (waitpid((pid_t)n, NULL, 0) < 0 && errno == EINTR)
+            ;
+        return -1;
+    }
+    *pid = (pid_t)n;
+    *pidfd = STEAL_FD(process);
+    return 1;
+}
+
 int jail_fork(const struct jail_config *c, pid_t *pid, int *pidfd, struct error **err)
 {
     ERROR_CLEANUP no_user = NULL;
@@ -183,13 +187,9 @@ int jail_fork(const struct jail_config *c, pid_t *pid, int *pidfd, struct error 
         /* Nobody's id may not be there where root is root of a namespace. */
         for (unsigned k = 0; k < (who[0] == JAIL_CALLER ? 1 : 2); k++) {
             error_free(err);
-            int rc = try(c, who[k], flags[i], pid, pidfd, err);
-            if (rc == 0)
-                return 0;
-            if (rc > 0) {
-                tell_missing(c, who[k], flags[i], no_user);
-                return 1;
-            }
+            int rc = try(c, who[k], flags[i], no_user, pid, pidfd, err);
+            if (rc >= 0)
+                return rc;
             if (is_final(error_code(*err)))
                 return -1;
             if (!no_user)
