@@ -11,50 +11,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
-#include "engine/internal.h"
-#include "engine/tlb.h"
-
-#define PC   UINT64_C(0x7f0012345000) /* no immediate of the host's */
-#define PAGE 4096u
-
-static uint32_t code[PAGE / 4];
-
-static bool fetch(struct cpu *cpu, uint64_t pc, struct code_span *out)
-{
-    if (pc - PC >= PAGE) {
-        cpu->trap = (struct trap){CAUSE_FETCH_PAGE, pc};
-        return false;
-    }
-    *out = (struct code_span){(const uint8_t *)code + (pc - PC), PAGE - (uint32_t)(pc % PAGE),
-                              pc & ~(uint64_t)(PAGE - 1)};
-    return true;
-}
-
-static enum step on_system(struct cpu *cpu, uint32_t insn)
-{
-    cpu->trap = (struct trap){CAUSE_ECALL_U, 0};
-    return STEP_TRAP;
-}
-
-static const struct engine_ops ops = {.fetch = fetch, .system = on_system};
-static struct cpu cpu;
-static struct tlb tlb;
-static struct jump_cache jumps;
-
-static struct engine *start(bool interpret, FILE *trace)
-{
-    ERROR_CLEANUP err = NULL;
-    struct engine_config config = {
-        .ops = &ops, .paged = true, .interpret = interpret, .code_bytes = 1 << 17, .trace = trace};
-    memset(&cpu, 0, sizeof cpu);
-    struct engine *e = engine_new(&config, &err);
-    assert_non_null(e);
-    assert_int_equal(engine_attach(e, &cpu, &err), 0);
-    tlb_flush(&tlb);
-    jump_cache_flush(&jumps);
-    engine_set_context(&cpu, &tlb, &jumps);
-    return e;
-}
+#include "rig.h"
 
 /* A function that adds n to a0, called ten times. */
 static void write_code(uint32_t n)
@@ -67,14 +24,13 @@ static void write_code(uint32_t n)
                                      0x00000073,  /* ecall */
                                      0x00050513,  /* f: addi a0, a0, n */
                                      0x00008067}; /* ret */
-    memcpy(code, words, sizeof words);
-    code[6] |= n << 20;
+    memcpy(rig_code, words, sizeof words);
+    rig_code[6] |= n << 20;
 }
 
 static uint64_t run(void)
 {
-    cpu.pc = PC;
-    return engine_run(&cpu) == EXIT_TRAP && cpu.trap.cause == CAUSE_ECALL_U ? cpu.x[10] : 0;
+    return rig_run() ? rig_cpu.x[10] : 0;
 }
 
 /* What the child does to its translations is not seen by the parent, and the other way. */
@@ -83,14 +39,14 @@ static void fork_once(struct engine *e, bool shared_files)
     ERROR_CLEANUP err = NULL;
     int status;
     write_code(2);
-    engine_invalidate(e, PC, PAGE, true);
+    engine_invalidate(e, RIG_PC, RIG_PAGE, true);
     assert_int_equal(run(), 20);
     assert_int_equal(engine_fork_prepare(e, shared_files, &err), 0);
     pid_t pid = fork();
     if (pid == 0) {
-        bool good = engine_fork_child(e, &cpu, &err) == 0 && run() == 20;
+        bool good = engine_fork_child(e, &rig_cpu, &err) == 0 && run() == 20;
         write_code(3);
-        engine_invalidate(e, PC, PAGE, true);
+        engine_invalidate(e, RIG_PC, RIG_PAGE, true);
         good &= run() == 30;
         engine_flush(e);
         good &= run() == 30;
@@ -100,7 +56,7 @@ static void fork_once(struct engine *e, bool shared_files)
     engine_fork_parent(e);
     assert_int_equal(run(), 20);
     write_code(4);
-    engine_invalidate(e, PC, PAGE, true);
+    engine_invalidate(e, RIG_PC, RIG_PAGE, true);
     assert_int_equal(run(), 40);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
@@ -110,11 +66,11 @@ static void fork_once(struct engine *e, bool shared_files)
 static void a_child_has_translations_of_its_own(void **state)
 {
     for (int interpret = 0; interpret < 2; interpret++) {
-        struct engine *e = start(interpret, NULL);
+        struct engine *e =
+            rig_start((struct engine_config){.interpret = interpret, .code_bytes = 1 << 17});
         fork_once(e, false);
         fork_once(e, true); /* where the child may have no descriptor that the parent has not */
-        engine_detach(&cpu);
-        engine_free(e);
+        rig_end(e);
     }
 }
 
@@ -124,11 +80,10 @@ static void a_trace_tells_what_was_translated(void **state)
     size_t size;
     FILE *f = open_memstream(&text, &size);
     assert_non_null(f);
-    struct engine *e = start(false, f);
+    struct engine *e = rig_start((struct engine_config){.code_bytes = 1 << 17, .trace = f});
     write_code(2);
     assert_int_equal(run(), 20);
-    engine_detach(&cpu);
-    engine_free(e);
+    rig_end(e);
     assert_int_equal(fclose(f), 0);
     assert_non_null(strstr(text, "7f0012345000"));
     assert_non_null(strstr(text, "addi"));

@@ -11,18 +11,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <linux/perf_event.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -32,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attempts.h"
 #include "base/log.h"
 #include "jail/filter.h"
 #include "jail/jail.h"
@@ -108,20 +103,10 @@ static int try_raw(void)
     return socket(AF_PACKET, SOCK_RAW, 0);
 }
 
-static int try_kill(void)
-{
-    return kill(atoi(argument), SIGKILL);
-}
-
 static int try_kill_all(void)
 {
     /* Outside of a pid namespace this would reach the host, and is not tried. */
     return getpid() == 1 ? kill(-1, SIGUSR1) : 0;
-}
-
-static int try_ptrace(void)
-{
-    return (int)ptrace(PTRACE_SEIZE, atoi(argument), NULL, NULL);
 }
 
 static int try_read_memory(void)
@@ -131,65 +116,10 @@ static int try_read_memory(void)
     return (int)process_vm_readv(atoi(argument), &to, 1, &from, 1, 0);
 }
 
-static int try_mount(void)
-{
-    return mount("tmpfs", "/", "tmpfs", 0, NULL);
-}
-
-static int try_unshare(void)
-{
-    return unshare(CLONE_NEWUSER);
-}
-
-static int try_fork(void)
-{
-    int pid = (int)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-    if (pid == 0)
-        _exit(0);
-    return pid;
-}
-
-static int try_exec(void)
-{
-    char *argv[] = {"true", NULL};
-    return execve("/bin/true", argv, argv + 1);
-}
-
-static int try_setuid(void)
-{
-    return (int)syscall(SYS_setresuid, 0, 0, 0);
-}
-
-static int try_executable_memory(void)
-{
-    return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                0) == MAP_FAILED
-               ? -1
-               : 0;
-}
-
-static int try_keyctl(void)
-{
-    return (int)syscall(SYS_keyctl, 0 /* KEYCTL_GET_KEYRING_ID */, -3, 1);
-}
-
-static int try_bpf(void)
-{
-    union bpf_attr a = {
-        .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
-    return (int)syscall(SYS_bpf, BPF_MAP_CREATE, &a, sizeof a);
-}
-
 static int try_perf(void)
 {
     struct perf_event_attr a = {.type = PERF_TYPE_HARDWARE, .size = sizeof a};
     return (int)syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
-}
-
-static int try_io_uring(void)
-{
-    char params[256] = {0};
-    return (int)syscall(SYS_io_uring_setup, 4, params);
 }
 
 static int try_userfaultfd(void)
@@ -202,12 +132,6 @@ static int try_reboot(void)
     return (int)syscall(SYS_reboot, 0, 0, 0, NULL); /* magic numbers are wrong: never reboots */
 }
 
-static int try_core(void)
-{
-    struct rlimit l = {RLIM_INFINITY, RLIM_INFINITY};
-    return setrlimit(RLIMIT_CORE, &l);
-}
-
 /* Descriptors that the caller had open and did not pass. */
 static int try_leaked(void)
 {
@@ -218,10 +142,7 @@ static int try_leaked(void)
     return -1;
 }
 
-static const struct {
-    const char *name;
-    int (*fn)(void);
-} attempts[] = {
+static const struct attempt own[] = {
     {"open", try_open},
     {"create", try_create},
     {"climb", try_climb},
@@ -233,23 +154,11 @@ static const struct {
     {"unix", try_unix},
     {"tcp", try_tcp},
     {"raw", try_raw},
-    {"kill", try_kill},
     {"kill-all", try_kill_all},
-    {"ptrace", try_ptrace},
     {"read-memory", try_read_memory},
-    {"mount", try_mount},
-    {"unshare", try_unshare},
-    {"fork", try_fork},
-    {"exec", try_exec},
-    {"setuid", try_setuid},
-    {"executable-memory", try_executable_memory},
-    {"keyctl", try_keyctl},
-    {"bpf", try_bpf},
     {"perf", try_perf},
-    {"io_uring", try_io_uring},
     {"userfaultfd", try_userfaultfd},
     {"reboot", try_reboot},
-    {"core", try_core},
     {"leaked", try_leaked},
 };
 
@@ -258,23 +167,17 @@ static const char *const kinds[JAIL_THREADS] = {
     [JAIL_SHARE] = "share",     [JAIL_NETWORK] = "network",
 };
 
-static int attempt(enum jail_thread kind, const char *name, bool walls)
+static int obey(enum jail_thread kind, const char *name, bool walls)
 {
     ERROR_CLEANUP err = NULL;
     if (!walls && jail_filter(kind, &err) < 0) {
         fprintf(stderr, "%s\n", error_text(err));
         return 3;
     }
-    for (unsigned i = 0; i < sizeof attempts / sizeof *attempts; i++)
-        if (!strcmp(attempts[i].name, name)) {
-            errno = 0;
-            int rc = attempts[i].fn();
-            const char *said = rc < 0 ? strerrorname_np(errno) : "did";
-            if (write(STDERR_FILENO, said, strlen(said)) < 0)
-                return 3;
-            return rc >= 0;
-        }
-    return 2;
+    int r = attempt(name, argument, own, sizeof own / sizeof *own);
+    if (r == ATTEMPT_UNKNOWN)
+        return 2;
+    return attempt_tell(r) < 0 ? 3 : r >= 0;
 }
 
 int main(int argc, char **argv)
@@ -315,14 +218,12 @@ int main(int argc, char **argv)
     int pidfd, status;
     int rc = jail_fork(&c, &pid, &pidfd, &err);
     if (rc == 0)
-        _exit(attempt((enum jail_thread)kind, argv[2], walls));
+        _exit(obey((enum jail_thread)kind, argv[2], walls));
     if (rc < 0) {
         fprintf(stderr, "%s\n", error_text(err));
         return 3;
     }
     if (waitpid(pid, &status, 0) != pid)
         return 3;
-    if (WIFSIGNALED(status))
-        fprintf(stderr, "%s", WTERMSIG(status) == SIGSYS ? "killed" : strsignal(WTERMSIG(status)));
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+    return attempt_ended(status);
 }

@@ -42,7 +42,7 @@ def attempts(abstract, port, victim):
             ("open", f"/proc/{victim}/mem"), ("create",), ("unix", abstract), ("raw",),
             ("kill", str(victim)), ("kill-all",), ("ptrace", str(victim)),
             ("read-memory", str(victim)), ("mount",), ("exec",), ("setuid",), ("bpf",),
-            ("perf",), ("reboot",), ("core",), ("leaked",)]
+            ("perf",), ("reboot",), ("limits",), ("leaked",)]
 
 
 ONLY_FILTERS = [("unshare",), ("fork",), ("executable-memory",), ("keyctl",), ("io_uring",),
@@ -80,7 +80,7 @@ def all_of(user, folder):
                 ok = said in WALLS  # these may ask, and find nothing
             elif kind == "network" and a[0] == "raw":
                 ok = said in REFUSED | WALLS
-            elif a[0] in ("core", "leaked"):
+            elif a[0] in ("limits", "leaked"):
                 ok = said in REFUSED | {"EBADF"}
             else:
                 ok = said in REFUSED

@@ -17,7 +17,7 @@ from guest import BUILD, SOURCE, check, finish  # noqa: E402
 TESTS = BUILD / "tests" / "machine"
 KINDS = ["machine", "share", "network"]  # harts and disks have less than a machine's main thread
 LANDLOCK = ctypes.CDLL(None).syscall(444, None, 0, 1)
-CALLS = ["raw", "kill", "ptrace", "read-memory", "mount", "exec", "setuid", "bpf", "perf", "reboot", "core", "leaked", "unshare",
+CALLS = ["raw", "kill", "ptrace", "read-memory", "mount", "exec", "setuid", "bpf", "perf", "reboot", "limits", "leaked", "unshare",
          "fork", "executable-memory", "keyctl", "io_uring", "userfaultfd"]
 WARNING = re.compile(r"jail_probe: warning: [^\n]*\n")
 REFUSED = {"killed", "ENOENT", "EAFNOSUPPORT"}
