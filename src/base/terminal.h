@@ -17,8 +17,9 @@ int raw_terminal_enter(struct raw_terminal *t, int fd, struct error **err);
 /* Says so when it cannot be put back. */
 void raw_terminal_leave(struct raw_terminal *t);
 
-/* As read(2) and write(2), of the master of a pseudoterminal. That no program has the other side
- * open is the end for a reader (0), and what is written then is dropped, as any terminal does. */
+/* As read(2) and write(2), of the master of a pseudoterminal, or of a terminal that may hang up.
+ * That no program has the other side open is the end for a reader (0), and what is written then is
+ * dropped, as any terminal does. */
 ssize_t terminal_read(int master, void *data, size_t len);
 ssize_t terminal_write(int master, const void *data, size_t len);
 

@@ -67,7 +67,8 @@ static void take_input(struct attach *a, const char *data, size_t len)
 static void read_input(struct attach *a)
 {
     char buf[16384];
-    ssize_t n = read(STDIN_FILENO, buf, sizeof buf);
+    ssize_t n = a->o->tty ? terminal_read(STDIN_FILENO, buf, sizeof buf)
+                          : read(STDIN_FILENO, buf, sizeof buf);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     if (n > 0) {

@@ -227,7 +227,7 @@ static void hang_up(struct foreground *f, int why)
 static void copy_input(struct foreground *f)
 {
     char buf[16384];
-    ssize_t n = read(STDIN_FILENO, buf, sizeof buf), done = 0;
+    ssize_t n = terminal_read(STDIN_FILENO, buf, sizeof buf), done = 0;
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     f->input_ended = n <= 0;
