@@ -132,6 +132,11 @@ int write_all(int fd, const void *data, size_t len)
     return 0;
 }
 
+bool refused_for_now(int code)
+{
+    return code == EAGAIN || code == EINTR || code == ENOMEM || code == ENOBUFS;
+}
+
 int flush_socket(int sock, struct str *out)
 {
     size_t done = 0;
@@ -141,7 +146,7 @@ int flush_socket(int sock, struct str *out)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            r = errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS ? 0 : -1;
+            r = refused_for_now(errno) ? 0 : -1;
             break;
         }
         done += (size_t)n;

@@ -42,6 +42,10 @@ void close_but(int first, int *keep, size_t n);
 /* Writes all of it; 0 or -1 with errno. */
 int write_all(int fd, const void *data, size_t len);
 
+/* Whether a socket that answers with this error may be asked again: it is no sign of its end, nor
+ * is what the kernel has no memory for at the moment. */
+bool refused_for_now(int code);
+
 /* Sends of a socket's backlog what it takes without waiting, and drops that from its front; raises
  * no SIGPIPE. 0, also when nothing can be sent now (no room, no memory: the caller watches for
  * EPOLLOUT while something is left); -1 with errno when the connection is broken. */

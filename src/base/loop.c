@@ -314,6 +314,6 @@ void loop_call(struct loop *l, loop_fn *fn, void *arg)
     l->calls_tail = &c->next;
     pthread_mutex_unlock(&l->lock);
     uint64_t one = 1;
-    if (write(l->wakefd, &one, sizeof one) < 0)
-        return; /* EAGAIN: a wake-up is already pending */
+    while (write(l->wakefd, &one, sizeof one) < 0 && errno == EINTR)
+        ; /* EAGAIN: a wake-up is already pending */
 }

@@ -160,11 +160,13 @@ struct input {
     bool closed;
 };
 
-static void take_input(struct input *in)
+static void take_input(struct input *in, int *lost)
 {
-    ssize_t n = read(0, in->data, sizeof in->data);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+    ssize_t n = terminal_read(0, in->data, sizeof in->data);
+    if (n < 0 && errno == EAGAIN)
         return;
+    if (n < 0)
+        *lost = errno;
     if (n <= 0) {
         in->closed = true;
         in->data[0] = 4; /* the terminal's end of file */
@@ -203,7 +205,8 @@ static int take_signals(int fd, int master, pid_t pid, int *status, struct error
     return 0;
 }
 
-/* Until the process has ended. lost: of what the terminal said and could not be written (errno). */
+/* Until the process has ended. lost: why some of the input could not be read, or of what the
+ * terminal said not be written (errno). */
 static int serve(int *terminal, int sigs, pid_t pid, int *status, int *lost, struct error **err)
 {
     struct input in = {0};
@@ -235,7 +238,7 @@ static int serve(int *terminal, int sigs, pid_t pid, int *status, int *lost, str
             *terminal = master = p[1].fd = -1;
         }
         if (p[2].fd >= 0 && p[2].revents)
-            take_input(&in);
+            take_input(&in, lost);
         if (!ended && p[0].revents) {
             int r = take_signals(sigs, master, pid, status, err);
             if (r < 0)
@@ -269,7 +272,7 @@ int console_serve(int terminal, pid_t *pid, int *status, struct error **err)
     if (!lost || lost == EPIPE)
         return 0;
     if (*status == 0)
-        return error_set(err, 0, "write the terminal's output: %s", strerror(lost));
-    log_warn("write the terminal's output: %s", strerror(lost));
+        return error_set(err, 0, "carry the terminal: %s", strerror(lost));
+    log_warn("carry the terminal: %s", strerror(lost));
     return 0;
 }

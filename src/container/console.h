@@ -20,7 +20,7 @@ int console_attach(int slave, struct error **err);
 /* In the foreground: copies between the caller's terminal and master until process pid ends, and
  * forwards signals (which have to be blocked: console_block_signals). terminal: its master, taken
  * over; -1: signals only. Answers the wait status, and sets pid to 0 when it has been waited for;
- * -1 also when a status of 0 would hide that some of the output could not be written. */
+ * -1 also when a status of 0 would hide that not all could be carried. */
 int console_serve(int terminal, pid_t *pid, int *status, struct error **err);
 /* Blocks what console_serve forwards; old gets the mask there was. */
 void console_block_signals(sigset_t *old);

@@ -223,15 +223,16 @@ static void take_all(struct agent_link *l)
     str_drop(&l->in, done);
 }
 
-/* One read: false when there is nothing more now or for ever. */
+/* One read: false when there is nothing more now or for ever. What the kernel refuses for the
+ * moment is read again. */
 static bool take_some(struct agent_link *l)
 {
     char buf[65536];
     ssize_t n = recv(l->fd, buf, sizeof buf, 0);
-    if (n < 0 && errno == EINTR)
-        return true;
     if (n < 0 && errno == EAGAIN)
         return false;
+    if (n < 0 && refused_for_now(errno))
+        return true;
     if (n <= 0) {
         link_end(l);
         return false;

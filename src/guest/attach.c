@@ -121,7 +121,7 @@ static int read_monitor(struct attach *a, struct error **err)
 {
     char buf[32768];
     ssize_t n = recv(a->fd, buf, sizeof buf, MSG_DONTWAIT);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+    if (n < 0 && refused_for_now(errno))
         return 0;
     if (n <= 0)
         return error_set(err, n < 0 ? errno : 0, "the guest's monitor is gone");

@@ -105,7 +105,7 @@ static void ready(void *arg, int fd, uint32_t events)
         ssize_t n = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
         if (n > 0)
             str_append(&c->in, buf, (size_t)n);
-        else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        else if (n == 0 || !refused_for_now(errno))
             c->gone = true;
     }
     work(c);

@@ -131,7 +131,7 @@ static void link_ready(void *arg, int fd, uint32_t events)
     char buf[16384];
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
         ssize_t n = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
-        if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) {
+        if (n == 0 || (n < 0 && !refused_for_now(errno))) {
             machine_link_finish(l);
             return;
         }

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "engine/engine.h"
@@ -241,7 +242,7 @@ static void readable(void *arg, int fd, uint32_t events)
 {
     struct control *c = arg;
     ssize_t n = recv(fd, c->line + c->len, sizeof c->line - c->len, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n < 0 && refused_for_now(errno))
         return;
     if (n <= 0) {
         loop_unwatch(c->m->loop, fd); /* nobody asks any more; the machine goes on */

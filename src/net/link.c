@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/str.h"
 
 /* How long a frame waits for a guest that takes none; then it is lost, as on a wire. */
@@ -54,7 +55,7 @@ static void readable(void *arg, int fd, uint32_t events)
     struct net_link *l = arg;
     for (int i = 0; i < BURST; i++) {
         ssize_t n = recv(fd, l->frame, sizeof l->frame, MSG_DONTWAIT | MSG_TRUNC);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        if (n < 0 && refused_for_now(errno))
             return;
         if (n <= 0) {
             loop_unwatch(l->loop, fd);

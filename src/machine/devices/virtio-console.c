@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "machine/devices/devices.h"
@@ -87,7 +88,7 @@ static void close_host(struct console *c)
 /* A transfer has failed, for now or for good. */
 static void transfer_failed(struct console *c)
 {
-    if (errno == EAGAIN || errno == EINTR)
+    if (refused_for_now(errno))
         return;
     if (errno != EPIPE && errno != ECONNRESET)
         log_warn("virtio-console: port %s is closed: %s", c->name, strerror(errno));

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "machine/devices/devices.h"
@@ -73,7 +74,7 @@ static bool receive(struct net *n)
         return true;
     ssize_t len = recv(n->fd, n->in, sizeof n->in, MSG_DONTWAIT);
     if (len <= 0) {
-        if (!len || (errno != EAGAIN && errno != EINTR))
+        if (!len || !refused_for_now(errno))
             wire_is_gone(n);
         return false;
     }
@@ -115,7 +116,7 @@ static bool transmit(struct net *n)
     size_t len = n->out_len - HEADER_LEN;
     if (!n->up || !len || send(n->fd, n->out + HEADER_LEN, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
         return true;
-    if (errno == EAGAIN || errno == EINTR)
+    if (refused_for_now(errno))
         return false;
     if (errno != EMSGSIZE)
         wire_is_gone(n);
