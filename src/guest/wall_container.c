@@ -137,16 +137,31 @@ static int streams_enter(struct streams *s, const struct wall_stdio *io, int rep
     return 0;
 }
 
-static void streams_leave(struct streams *s)
+/* Puts one back. A number that is in use is refused for the moment only, as by EBUSY. */
+static int put_back(int saved, int i)
 {
+    for (int tries = 0; tries < 3; tries++)
+        if (dup3(saved, i, i < 3 ? 0 : O_CLOEXEC) >= 0)
+            return 0;
+    return -1;
+}
+
+/* None of the container's is open here afterwards: who holds its pipe would wait for its end for
+ * ever. */
+static int streams_leave(struct streams *s, struct error **err)
+{
+    int r = 0;
     for (int i = 0; i < N_STREAMS; i++) {
-        if (s->put[i] && s->saved[i] < 0)
+        if (s->put[i] && s->saved[i] < 0) {
             close(i);
-        else if (s->put[i])
-            dup3(s->saved[i], i, i < 3 ? 0 : O_CLOEXEC);
+        } else if (s->put[i] && put_back(s->saved[i], i) < 0) {
+            r = error_set(r ? NULL : err, errno, "put back standard stream %d", i);
+            close(i);
+        }
         if (s->saved[i] >= 0)
             close(s->saved[i]);
     }
+    return r;
 }
 
 /* report: a translated program's end of what tells how its start went, or -1. Taken over. */
@@ -171,8 +186,8 @@ static int create(struct guest *g, const struct wall_stdio *io, int console, int
     int r = streams_enter(&streams, io, its_end, err);
     if (r == 0)
         r = container_create(g->id, &o, pid, err);
-    streams_leave(&streams);
-    if (r == 0 && container_start(root, g->id, err) < 0) {
+    int left = streams_leave(&streams, r ? NULL : err);
+    if (r == 0 && (left < 0 || container_start(root, g->id, err) < 0)) {
         container_delete(root, g->id, true, NULL);
         r = -1;
     }
