@@ -96,6 +96,9 @@ static void work(struct world *w, const struct options *o, unsigned job, struct 
             count_blocks(g, harts);
         g->seed = stop;
     }
+    hart_free(reference);
+    free(p);
+    world_free(w);
     exit(0);
 }
 
@@ -106,6 +109,7 @@ static pid_t start(struct world *w, const struct options *o, unsigned job, struc
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
+        world_free(w);
         world_init(w, ARENA, FRAME_NAME); /* frames of its own */
         work(w, o, job, g, deadline);
     }
@@ -200,6 +204,7 @@ int main(int argc, char **argv)
     }
     world_init(&w, ARENA, FRAME_NAME);
     unsigned bad = run(&w, &o, progress);
+    world_free(&w);
     struct progress all = {0};
     for (unsigned j = 0; j < o.jobs; j++) {
         all.programs += progress[j].programs;

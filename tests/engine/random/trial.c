@@ -214,6 +214,44 @@ static void print_report(const struct search *s, uint64_t seed)
     fflush(stdout);
 }
 
+/* Whether it differs again: by itself, or after those of its batch, of which the shortest history
+ * that serves is found. */
+static bool differs_again(struct search *s, uint64_t seed)
+{
+    if (trial(s->w, s->history, s->best, s->tier, s->answer))
+        return true;
+    s->history = seed / BATCH * BATCH;
+    if (!trial(s->w, s->history, s->best, s->tier, s->answer))
+        return false;
+    for (uint64_t from = seed; from > s->history;) {
+        from = from - (from - s->history + 1) / 2;
+        if (trial(s->w, from, s->best, s->tier, s->answer))
+            s->history = from;
+        else if (from == s->history + 1)
+            break;
+        else
+            continue;
+        from = seed;
+    }
+    return true;
+}
+
+static void shrink(struct search *s)
+{
+    s->status = s->answer->status;
+    for (unsigned round = 0; round < 4; round++) {
+        s->better = false;
+        drop_items(s);
+        drop_insns(s);
+        if (!round)
+            simplify(s);
+        if (!s->better)
+            break;
+    }
+    if (!trial(s->w, s->history, s->best, s->tier, s->answer))
+        snprintf(s->answer->why, sizeof s->answer->why, "not each time");
+}
+
 void report(struct world *w, uint64_t seed, unsigned tier)
 {
     struct search s = {
@@ -226,36 +264,12 @@ void report(struct world *w, uint64_t seed, unsigned tier)
         abort();
     generate(s.best, seed, (struct setting){.arena = ARENA});
     *s.next = *s.best;
-    if (!trial(w, s.history, s.best, tier, s.answer)) {
-        s.history = seed / BATCH * BATCH;
-        if (!trial(w, s.history, s.best, tier, s.answer)) {
-            printf("# seed %" PRIu64 ", %s: differed once, not again\n", seed, tiers[tier].name);
-            return;
-        }
-        for (uint64_t from = seed; from > s.history;) { /* the shortest history that serves */
-            from = from - (from - s.history + 1) / 2;
-            if (trial(w, from, s.best, tier, s.answer))
-                s.history = from;
-            else if (from == s.history + 1)
-                break;
-            else
-                continue;
-            from = seed;
-        }
+    if (differs_again(&s, seed)) {
+        shrink(&s);
+        print_report(&s, seed);
+    } else {
+        printf("# seed %" PRIu64 ", %s: differed once, not again\n", seed, tiers[tier].name);
     }
-    s.status = s.answer->status;
-    for (unsigned round = 0; round < 4; round++) {
-        s.better = false;
-        drop_items(&s);
-        drop_insns(&s);
-        if (!round)
-            simplify(&s);
-        if (!s.better)
-            break;
-    }
-    if (!trial(w, s.history, s.best, tier, s.answer))
-        snprintf(s.answer->why, sizeof s.answer->why, "not each time");
-    print_report(&s, seed);
     munmap(s.answer, sizeof *s.answer);
     free(s.best);
     free(s.next);
