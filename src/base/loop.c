@@ -314,6 +314,9 @@ void loop_call(struct loop *l, loop_fn *fn, void *arg)
     l->calls_tail = &c->next;
     pthread_mutex_unlock(&l->lock);
     uint64_t one = 1;
-    while (write(l->wakefd, &one, sizeof one) < 0 && errno == EINTR)
-        ; /* EAGAIN: a wake-up is already pending */
+    /* EAGAIN: a wake-up is already pending. Nothing else is known to happen, and is tried again:
+     * who is not woken may sleep for ever. */
+    for (int tries = 0; tries < 3; tries++)
+        if (write(l->wakefd, &one, sizeof one) > 0 || errno == EAGAIN)
+            break;
 }
