@@ -140,6 +140,16 @@ within_reach() {
     # shellcheck disable=SC2016 # for the shell inside
     WIRT_AT_MNT=1 exec unshare -m bash -c 'mount --bind "$1" /mnt && WIRT_BUILD=/mnt exec "$2"' - "$build" "$(realpath "$0")"
 }
-need_root() { [ "$(id -u)" -eq 0 ] || { skip "$1" "needs root"; exit 0; }; }
+# need_ids NAME: an ordinary user runs the test again as root of a user namespace that has all of the user's ids
+# (subuid(5)).
+need_ids() {
+    local enter=(unshare --user --map-root-user --map-auto --mount)
+    is_root && return
+    "${enter[@]}" true 2>/dev/null ||
+        { skip "$1" "an ordinary user needs user namespaces, newuidmap (package uidmap) and ids in /etc/subuid and /etc/subgid"; exit 0; }
+    rm -rf "$scratch"
+    exec "${enter[@]}" "$(realpath "$0")"
+}
+need_root() { is_root || { skip "$1" "only the host's root may $2"; exit 0; }; } # NAME WHAT
 
 finish() { exit $((failures > 0)); }

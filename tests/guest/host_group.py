@@ -18,7 +18,7 @@ def skip(why):
 
 def need(*files):
     if os.geteuid() != 0:
-        skip("needs root for a control group")
+        skip("only the host's root may make a control group")
     for name in ("wirt", "wirt-machine", *files):
         if not (BUILD / name).exists():
             skip(f"{BUILD / name} is missing")

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Limits on a process of the process wall, from the start and while it runs.
 . "$(dirname "$0")/../lib.sh"
-need_root "limits"
+need_root "limits" "make control groups"
 root=$guest/rootfs
 run() { wirt run --as process "$@"; }
 

@@ -2,7 +2,7 @@
 # Control groups: processor time, memory and the number of processes are held to what the user said.
 # timeout: 120
 . "$(dirname "$0")/../lib.sh"
-need_root "control groups"
+need_root "control groups" "make them"
 root=$guest/rootfs-native
 
 # A memory hog: ended by the kernel at its limit, and nobody else is.

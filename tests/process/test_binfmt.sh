@@ -4,7 +4,7 @@
 # gets in by a program's path or environment. And what works without: another root that has no /proc.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/registered.sh"
-need_root "binfmt_misc"
+need_ids "binfmt_misc"
 rootfs=$guest/rootfs
 cat >"$scratch/show.c" <<'C'
 #include <stdio.h>

@@ -7,7 +7,7 @@
 # timeout: 600
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/registered.sh"
-need_root "sudo, su, ping"
+need_ids "sudo, su, ping"
 if ! fetched=$("$source_dir/scripts/guest-root.sh" rights "$build/guest-rights" 2>&1); then
     skip "sudo, su, ping" "the packages cannot be had: $(tail -n 1 <<<"$fetched")"
     exit 0
@@ -61,8 +61,10 @@ contains "not registered: sudo says what it lacks" "effective uid is not 0" "$(s
 contains "not registered: su, too" "not permitted" "$(said without 1000 su)"
 contains "not registered: ping, too" "not permitted" "$(said without 1000 ping)"
 
+# In a network of its own: ping as root asks for a socket that only the network's root may have.
+networked() { unshare --net sh -c 'ip link set lo up && exec "$@"' - "$@"; }
 for user in 0 1000; do
-    wirt run --rm --as process --user $user ./root /bin/sh -c '. /try; exit 0' >process.$user 2>&1
+    networked ./wirt --root "$scratch/state" run --rm --as process --user $user ./root /bin/sh -c '. /try; exit 0' >process.$user 2>&1
 done
 equal "behind the process wall: sudo as root" nobody "$(said process 0 sudo-nobody)"
 equal "behind the process wall: su as root" nobody "$(said process 0 su)"
