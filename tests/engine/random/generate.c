@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "items.h"
+#include "shared.h"
 
 struct random random_from(uint64_t seed)
 {
@@ -46,6 +47,8 @@ uint64_t random_integer(struct random *r)
                                        UINT64_C(1) << 31,
                                        UINT32_MAX,
                                        UINT64_C(1) << 32,
+                                       UINT64_C(1) << 33,
+                                       (UINT64_C(1) << 47) - (UINT64_C(1) << 33),
                                        INT64_MAX,
                                        UINT64_C(1) << 63,
                                        UINT64_MAX,
@@ -108,6 +111,11 @@ static uint64_t random_pointer(struct random *r, uint64_t arena)
     if (chance(r, 40))
         return page + ends[below(r, sizeof ends / sizeof ends[0])];
     return page + (below(r, PAGE) & ~15u);
+}
+
+static uint64_t random_code_address(struct random *r, uint64_t arena)
+{
+    return arena + PAGE * CODE_FIRST + below(r, PAGE * (CODE_END - CODE_FIRST) / 2) * 2;
 }
 
 static uint8_t data_perm(struct random *r)
@@ -245,23 +253,59 @@ static uint32_t length_of(uint32_t insn)
     return (insn & 3) == 3 ? 4 : 2;
 }
 
-/* Items are some KiB in all: every target is within reach of a branch or of 12 bits, or is left as
- * it was drawn. */
-static uint32_t fixed(const struct program *p, const struct item *it, unsigned k, uint64_t pc,
-                      uint64_t before)
+/* insn with another immediate of 12 bits. */
+static uint32_t with_low(uint32_t insn, uint32_t low)
 {
-    uint32_t insn = it->insn[k];
-    int64_t d = (int64_t)(p->at[it->target] - pc), low = (int64_t)(p->at[it->target] - before);
-    bool fits = low >= -2048 && low < 2048;
-    switch (insn & 0x7f) {
-    case 0x63: return d >= -4096 && d < 4096 ? encode_b(insn, d) : insn;
-    case 0x6f: return encode_j(insn, d);
-    case 0x67: return fits ? (insn & 0xfffff) | (uint32_t)low << 20 : insn;
-    case 0x23:
-        return fits ? (insn & 0x01fff07f) | ((uint32_t)low >> 5 & 127) << 25 |
-                          ((uint32_t)low & 31) << 7
-                    : insn;
-    default: return insn;
+    bool store = (insn & 0x7f) == 0x23 || (insn & 0x7f) == 0x27;
+    return store ? (insn & 0x01fff07f) | (low >> 5 & 127) << 25 | (low & 31) << 7
+                 : (insn & 0xfffff) | low << 20;
+}
+
+/* Makes insn[k] and the auipc that writes its base register lead to address `to`. */
+static void fix_pair(uint32_t *insn, const uint64_t *pc, unsigned k, uint64_t to)
+{
+    uint32_t auipc = insn_table[INSN_auipc].match | (insn[k] >> 15 & 31) << 7;
+    for (unsigned b = k; b-- > 0;) {
+        if ((insn[b] & 0xfff) != auipc)
+            continue;
+        uint32_t by = (uint32_t)(to - pc[b]); /* all that there is is within reach */
+        insn[b] = auipc | ((by + 0x800) & 0xfffff000);
+        insn[k] = with_low(insn[k], by);
+        return;
+    }
+}
+
+/* Items are some KiB in all: a branch that does not reach its target is left as it was drawn. */
+static void fix(const struct program *p, const struct item *it, uint32_t *insn, const uint64_t *pc)
+{
+    for (unsigned k = 0; k < it->n; k++) {
+        if (it->low >> k & 1)
+            fix_pair(insn, pc, k, it->to);
+        if ((int)k != it->fix)
+            continue;
+        int64_t d = (int64_t)(p->at[it->target] - pc[k]);
+        switch (insn[k] & 0x7f) {
+        case 0x63: insn[k] = d >= -4096 && d < 4096 ? encode_b(insn[k], d) : insn[k]; break;
+        case 0x6f: insn[k] = encode_j(insn[k], d); break;
+        default: fix_pair(insn, pc, k, p->at[it->target]); break;
+        }
+    }
+}
+
+static void put_item(struct program *p, unsigned i)
+{
+    const struct item *it = &p->items[i];
+    uint32_t insn[ITEM_INSNS];
+    uint64_t pc[ITEM_INSNS], next = p->at[i];
+    memcpy(insn, it->insn, sizeof insn);
+    for (unsigned k = 0; k < it->n; k++) {
+        pc[k] = next;
+        next += length_of(insn[k]);
+    }
+    fix(p, it, insn, pc);
+    for (unsigned k = 0; k < it->n; k++) {
+        memcpy(p->code + p->size, &insn[k], length_of(insn[k]));
+        p->size += length_of(insn[k]);
     }
 }
 
@@ -275,17 +319,9 @@ void layout(struct program *p)
     }
     p->at[p->n_items] = pc;
     p->size = 0;
-    for (unsigned i = 0; i < p->n_items; i++) {
-        const struct item *it = &p->items[i];
-        uint64_t before = pc = p->at[i];
-        for (unsigned k = 0; k < it->n && !it->dropped; k++) {
-            uint32_t insn = (int)k == it->fix ? fixed(p, it, k, pc, before) : it->insn[k];
-            memcpy(p->code + p->size, &insn, length_of(insn));
-            p->size += length_of(insn);
-            before = pc;
-            pc += length_of(insn);
-        }
-    }
+    for (unsigned i = 0; i < p->n_items; i++)
+        if (!p->items[i].dropped)
+            put_item(p, i);
 }
 
 void fill_frames(uint8_t *frames, uint64_t arena)
@@ -298,6 +334,8 @@ void fill_frames(uint8_t *frames, uint64_t arena)
         if (at / PAGE < CODE_END || at / PAGE >= PAGES) /* what a program runs into */
             v = chance(&r, 5) ? 0x0000007300000073
                               : random_insn(&r) | (uint64_t)random_insn(&r) << 32;
+        if (at / PAGE >= DATA_FIRST && at / PAGE < DATA_END && at % PAGE < 8 * POOL_WORDS)
+            v = chance(&r, 70) ? random_pointer(&r, arena) : random_code_address(&r, arena);
         memcpy(frames + at, &v, 8);
     }
 }

@@ -171,12 +171,12 @@ bool note(struct hart *h, bool is_trap, uint64_t insn)
 static enum engine_exit run_reference(struct hart *h)
 {
     static _Thread_local struct ir_block block;
-    bool inside = h->shared && is_shared(h->cpu.pc);
+    bool inside = is_shared(h->shared, h->cpu.pc);
     unsigned most = REFERENCE_INSNS * (h->p->setting.storm ? 20 : 1);
     for (unsigned n = 0; n < most; n++) {
         bool was_inside = inside;
-        inside = h->shared && is_shared(h->cpu.pc);
-        if (inside && !was_inside && !is_shared_entry(h->cpu.pc))
+        inside = is_shared(h->shared, h->cpu.pc);
+        if (inside && !was_inside && !is_shared_entry(h->shared, h->cpu.pc))
             h->racy = true; /* what its middle comes to is not for one hart to say */
         if (!lift_block(&h->cpu, true, &block))
             return EXIT_TRAP;

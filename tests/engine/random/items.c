@@ -7,13 +7,6 @@
 
 /* --- Items --- */
 
-/* A random instruction that one of ids[0 .. n - 1] is. */
-#define ONE_OF(m, ...)                                                                 \
-    ({                                                                                 \
-        static const uint16_t ids_[] = {__VA_ARGS__};                                  \
-        (enum insn_id) ids_[below(&(m)->r, (uint32_t)(sizeof ids_ / sizeof ids_[0]))]; \
-    })
-
 /* What may not be in programs that share their code and whose cpus keep no order. */
 static bool shareable(uint32_t insn)
 {
@@ -22,7 +15,7 @@ static bool shareable(uint32_t insn)
     return d.id != INSN_fence_i;
 }
 
-static struct item *new_item(struct maker *m)
+struct item *new_item(struct maker *m)
 {
     struct program *p = m->p;
     struct item *it = &p->items[p->n_items < MAX_ITEMS ? p->n_items++ : MAX_ITEMS - 1];
@@ -30,17 +23,17 @@ static struct item *new_item(struct maker *m)
     return it;
 }
 
-static void add(struct item *it, uint32_t insn)
+void add(struct item *it, uint32_t insn)
 {
     it->insn[it->n++] = insn;
 }
 
-static void one(struct maker *m, uint32_t insn)
+void one(struct maker *m, uint32_t insn)
 {
     add(new_item(m), insn);
 }
 
-static uint16_t some_target(struct maker *m, bool forward)
+uint16_t some_target(struct maker *m, bool forward)
 {
     uint32_t n = m->p->n_items;
     return (uint16_t)(forward || n < 2 ? n + below(&m->r, 8) : below(&m->r, n));
@@ -215,10 +208,17 @@ static void call_item(struct maker *m)
         add(over, put_r(INSN_jal, 0, 0, 0));
         over->fix = 0;
         uint16_t body = (uint16_t)m->p->n_items;
+        bool kept = chance(&m->r, 30); /* the return address, in memory */
+        if (kept)
+            one(m, put_store(INSN_sd, m->pointer[0], link, 24));
         for (unsigned k = 1 + below(&m->r, 3); k; k--)
             any_simple(m);
         if (chance(&m->r, 15))
             one(m, random_insn(&m->r));
+        if (kept)
+            one(m, put_imm(INSN_ld, link, m->pointer[0], 24));
+        if (chance(&m->r, 12))
+            change_upper_bits(m, link);
         one(m, put_imm(INSN_jalr, chance(&m->r, 95) ? 0 : write_x(m), link, 0));
         over->target = (uint16_t)m->p->n_items;
         m->call_at = body;
@@ -351,45 +351,6 @@ static void csr_item(struct maker *m)
     one(m, chosen_insn(m, of_format(m, chance(&m->r, 50) ? FORMAT_CSR : FORMAT_CSRI)));
 }
 
-static void refresh_item(struct maker *m)
-{
-    unsigned to = chance(&m->r, 60) ? m->pointer[below(&m->r, 2)] : write_x(m);
-    uint32_t page = DATA_FIRST - 1 + below(&m->r, DATA_END - DATA_FIRST + 2);
-    one(m, put_r(INSN_lui, to, 0, 0) | (uint32_t)(m->setting.arena + PAGE * page));
-    if (chance(&m->r, 70))
-        one(m, put_imm(INSN_addi, to, to, (int32_t)below(&m->r, 128) * 16));
-}
-
-static void call_shared(struct maker *m, unsigned function)
-{
-    uint64_t to = shared_entry(function);
-    uint32_t high = (uint32_t)((to + 0x800) & ~UINT64_C(0xfff));
-    struct item *it = new_item(m);
-    add(it, put_r(INSN_lui, 6, 0, 0) | high);
-    add(it, put_imm(INSN_jalr, 1, 6, (int32_t)(to - high)));
-}
-
-/* A call of a function that all harts call, of whatever is in a register. */
-static void shared_item(struct maker *m, unsigned function)
-{
-    if (chance(&m->r, 70))
-        one(m, put_imm(INSN_addi, 10, read_x(m), 0));
-    call_shared(m, function);
-}
-
-/* Calls of what depends on the pages that are mapped. */
-static void mapped_item(struct maker *m)
-{
-    if (chance(&m->r, 50)) {
-        shared_item(m, SHARED_MAPPED + below(&m->r, SHARED_MAPPED_END - SHARED_MAPPED));
-        return;
-    }
-    for (int32_t odd = 1; odd >= 0; odd--) { /* the mapping changes; then somebody looks */
-        one(m, put_imm(INSN_addi, 10, 0, odd));
-        call_shared(m, SHARED_MAPPED);
-    }
-}
-
 static void system_item(struct maker *m)
 {
     struct random *r = &m->r;
@@ -418,10 +379,11 @@ static const struct {
     void (*make)(struct maker *m);
     uint8_t weight;
 } kinds[] = {
-    {any_item, 22},     {alu_item, 12},   {fixed_item, 14},   {memory_item, 12},
-    {indexed_item, 3},  {atomic_item, 4}, {float_item, 9},    {branch_item, 7},
-    {loop_item, 3},     {call_item, 4},   {indirect_item, 2}, {idiom_item, 7},
-    {pressure_item, 1}, {csr_item, 2},    {refresh_item, 3},  {system_item, 3},
+    {any_item, 22},     {alu_item, 12},   {fixed_item, 14},       {memory_item, 12},
+    {indexed_item, 3},  {atomic_item, 4}, {float_item, 9},        {branch_item, 7},
+    {loop_item, 3},     {call_item, 4},   {indirect_item, 2},     {idiom_item, 7},
+    {pressure_item, 1}, {csr_item, 2},    {refresh_item, 3},      {system_item, 3},
+    {address_item, 9},  {global_item, 4}, {pointer_call_item, 1},
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
 

@@ -8,6 +8,13 @@
 
 #define POOL 6u
 
+/* One of several instructions. */
+#define ONE_OF(m, ...)                                                                 \
+    ({                                                                                 \
+        static const uint16_t ids_[] = {__VA_ARGS__};                                  \
+        (enum insn_id) ids_[below(&(m)->r, (uint32_t)(sizeof ids_ / sizeof ids_[0]))]; \
+    })
+
 /* A program in the making. */
 struct maker {
     struct random r;
@@ -20,6 +27,23 @@ struct maker {
 };
 
 void make_items(struct maker *m);
+
+/* A new item of m's program, without instructions; one more instruction; an item of one. */
+struct item *new_item(struct maker *m);
+void add(struct item *it, uint32_t insn);
+void one(struct maker *m, uint32_t insn);
+
+/* An item to jump to. */
+uint16_t some_target(struct maker *m, bool forward);
+
+/* addresses.c: kinds of items. The last two are for programs beside others. */
+void address_item(struct maker *m);
+void global_item(struct maker *m);
+void refresh_item(struct maker *m);
+void pointer_call_item(struct maker *m);
+void change_upper_bits(struct maker *m, unsigned d);
+void shared_item(struct maker *m, unsigned function);
+void mapped_item(struct maker *m);
 
 /* A register to read, one to write, one that points at data. */
 unsigned read_x(struct maker *m);

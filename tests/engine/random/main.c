@@ -10,11 +10,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "trial.h"
 
 #define MAX_JOBS  16u
@@ -28,24 +27,13 @@ struct progress {
     uint64_t programs, dropped, blocks, insns;
 };
 
-struct options {
-    uint64_t seed, count, seconds, jobs;
-    int tier;
-};
-
-static uint64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec;
-}
-
 static uint32_t mask_of(const struct options *o, uint64_t seed)
 {
     uint32_t mask = 0;
     for (unsigned t = 0; t < n_tiers; t++)
         if (o->tier < 0 ? scheduled(seed, t)
-                        : o->tier == (int)t && (scheduled(seed, t) || o->count == 1))
+                        : o->tier == (int)t &&
+                              (scheduled(seed, t) || (o->count == 1 && seed_runs(seed, t))))
             mask |= 1u << t;
     return mask;
 }
@@ -68,10 +56,10 @@ static void count_blocks(struct progress *g, struct hart **harts)
 }
 
 /* Job number `job`: every jobs-th batch, from its progress on. exits with 1 at a difference. */
-static void work(struct world *w, const struct options *o, unsigned job, struct progress *g,
-                 uint64_t deadline)
+static void work(const struct options *o, unsigned job, struct progress *g, uint64_t deadline)
 {
-    struct hart *reference = hart_new(w, NULL), *harts[16] = {NULL};
+    static struct world w;
+    struct hart *reference = hart_new(&w, NULL), *harts[16] = {NULL};
     struct program *p = malloc(sizeof *p);
     uint64_t end = deadline ? UINT64_MAX : o->seed + o->count;
     char why[200];
@@ -79,11 +67,13 @@ static void work(struct world *w, const struct options *o, unsigned job, struct 
     start_clock();
     while (p && g->seed < end && (!deadline || now() < deadline)) {
         uint64_t stop = (g->seed / BATCH + 1) * BATCH;
-        bool mine = g->seed / BATCH % o->jobs == job;
-        if (mine)
-            start_harts(w, harts);
+        bool mine = g->seed / BATCH % o->workers == job;
+        if (mine) {
+            batch_world(&w, g->seed);
+            start_harts(&w, harts);
+        }
         for (; mine && g->seed < stop && g->seed < end; g->seed++) {
-            generate(p, g->seed, (struct setting){.arena = ARENA});
+            generate(p, g->seed, (struct setting){.arena = w.arena});
             g->programs++;
             enum verdict v =
                 try_program(reference, harts, mask_of(o, g->seed), p, &g->tier, why, sizeof why);
@@ -92,27 +82,24 @@ static void work(struct world *w, const struct options *o, unsigned job, struct 
             if (g->found)
                 exit(1); /* not _exit: coverage is written at exit */
         }
-        if (mine)
+        if (mine) {
             count_blocks(g, harts);
+            world_free(&w);
+        }
         g->seed = stop;
     }
     hart_free(reference);
     free(p);
-    world_free(w);
     exit(0);
 }
 
 /* Runs a job until it has no more to do, reporting what it finds. */
-static pid_t start(struct world *w, const struct options *o, unsigned job, struct progress *g,
-                   uint64_t deadline)
+static pid_t start(const struct options *o, unsigned job, struct progress *g, uint64_t deadline)
 {
     fflush(stdout);
     pid_t pid = fork();
-    if (pid == 0) {
-        world_free(w);
-        world_init(w, ARENA, FRAME_NAME); /* frames of its own */
-        work(w, o, job, g, deadline);
-    }
+    if (pid == 0)
+        work(o, job, g, deadline);
     if (pid < 0) {
         perror("fork");
         exit(2);
@@ -121,22 +108,22 @@ static pid_t start(struct world *w, const struct options *o, unsigned job, struc
 }
 
 /* All jobs; answers how many programs differed. */
-static unsigned run(struct world *w, const struct options *o, struct progress *progress)
+static unsigned run(const struct options *o, struct progress *progress)
 {
     uint64_t deadline = o->seconds ? now() + o->seconds : 0;
     pid_t pid[MAX_JOBS];
     unsigned left = 0, bad = 0;
-    for (; left < o->jobs; left++) {
+    for (; left < o->workers; left++) {
         progress[left].seed = o->seed;
-        pid[left] = start(w, o, left, &progress[left], deadline);
+        pid[left] = start(o, left, &progress[left], deadline);
     }
     while (left) {
         int status;
         pid_t ended = waitpid(-1, &status, 0);
         unsigned job = 0;
-        while (job < o->jobs && pid[job] != ended)
+        while (job < o->workers && pid[job] != ended)
             job++;
-        if (ended < 0 || job == o->jobs)
+        if (ended < 0 || job == o->workers)
             exit(2);
         if (WIFEXITED(status) && !WEXITSTATUS(status)) {
             left--;
@@ -146,67 +133,31 @@ static unsigned run(struct world *w, const struct options *o, struct progress *p
         printf("# seed %" PRIu64 " differs on %s%s\n", g->seed, tiers[g->tier].name,
                g->found ? "" : ", which died");
         if (bad++ < MAX_SHOWN)
-            report(w, g->seed, g->tier);
+            report(g->seed, g->tier);
         if (bad >= 20) { /* enough */
             left--;
             continue;
         }
         g->seed++;
-        pid[job] = start(w, o, job, g, deadline);
+        pid[job] = start(o, job, g, deadline);
     }
     return bad;
 }
 
-static bool parse(int argc, char **argv, struct options *o)
-{
-    for (int i = 1; i < argc; i++) {
-        const char *name = argv[i], *value = i + 1 < argc ? argv[++i] : NULL;
-        char *end = NULL;
-        if (!value)
-            return false;
-        uint64_t n = strtoull(value, &end, 0);
-        if (!strcmp(name, "--tier")) {
-            for (unsigned t = 0; t < n_tiers; t++)
-                if (!strcmp(value, tiers[t].name))
-                    o->tier = (int)t;
-            if (o->tier < 0)
-                return false;
-            continue;
-        }
-        uint64_t *to = !strcmp(name, "--seed")      ? &o->seed
-                       : !strcmp(name, "--count")   ? &o->count
-                       : !strcmp(name, "--seconds") ? &o->seconds
-                       : !strcmp(name, "--jobs")    ? &o->jobs
-                                                    : NULL;
-        if (!to || end == value || *end)
-            return false;
-        *to = n;
-    }
-    return o->count && o->jobs && o->jobs <= MAX_JOBS;
-}
-
 int main(int argc, char **argv)
 {
-    struct options o = {.seed = 1, .count = 40000, .jobs = 2, .tier = -1};
-    static struct world w;
-    if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: random_blocks [--seed N] [--count N] [--seconds N] [--jobs N] "
-                        "[--tier NAME]\n");
+    struct options o = {.seed = 1, .count = 40000, .workers = 2, .tier = -1};
+    parse_options(argc, argv, "--jobs", MAX_JOBS, &o);
+    if (o.tier >= 0 && o.count == 1 && !seed_runs(o.seed, (unsigned)o.tier)) {
+        fprintf(stderr, "random_blocks: the program of seed %" PRIu64 " cannot run on %s: %s\n",
+                o.seed, tiers[o.tier].name,
+                "no host pages can be at its addresses, or in this build");
         return 2;
     }
-    struct progress *progress = mmap(NULL, MAX_JOBS * sizeof *progress, PROT_READ | PROT_WRITE,
-                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    void *arena = mmap((void *)(uintptr_t)ARENA, PAGES * PAGE, PROT_NONE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    if (progress == MAP_FAILED || arena == MAP_FAILED) {
-        perror("mmap");
-        return 2;
-    }
-    world_init(&w, ARENA, FRAME_NAME);
-    unsigned bad = run(&w, &o, progress);
-    world_free(&w);
+    struct progress *progress = shared_memory(MAX_JOBS * sizeof *progress);
+    unsigned bad = run(&o, progress);
     struct progress all = {0};
-    for (unsigned j = 0; j < o.jobs; j++) {
+    for (unsigned j = 0; j < o.workers; j++) {
         all.programs += progress[j].programs;
         all.dropped += progress[j].dropped;
         all.blocks += progress[j].blocks;

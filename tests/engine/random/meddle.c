@@ -14,7 +14,8 @@ static void drop_some(struct team *t, struct random *r, bool changed_only)
     uint64_t start = t->tier->flat ? w->arena : w->name, size = PAGES * PAGE;
     if (chance(r, 40)) {
         unsigned page = below(r, SHARED_COPIES * SHARED_CODE_PAGES);
-        start = t->tier->flat ? SHARED + page % SHARED_CODE_PAGES * PAGE : shared_name(page);
+        start = t->tier->flat ? t->shared.at + page % SHARED_CODE_PAGES * PAGE
+                              : shared_name(&t->shared, page);
         size = PAGE;
     } else if (!t->tier->flat && chance(r, 40)) {
         start = COMMON_NAME;
@@ -27,7 +28,7 @@ static void drop_some(struct team *t, struct random *r, bool changed_only)
 /* As mmap over code that others run. */
 static void map_copy(struct team *t, unsigned copy)
 {
-    void *at = (void *)(uintptr_t)SHARED;
+    void *at = (void *)(uintptr_t)t->shared.at;
     size_t size = SHARED_CODE_PAGES * PAGE;
     if (mmap(at, size, PROT_READ, MAP_SHARED | MAP_FIXED, t->shared.fd, (off_t)(copy * size)) !=
         at) {
@@ -35,7 +36,7 @@ static void map_copy(struct team *t, unsigned copy)
         exit(2);
     }
     t->copy = copy;
-    drop_shared(t->engine, true, false);
+    drop_shared(t->engine, &t->shared, true, false);
 }
 
 static void new_number(struct team *t, struct random *r, enum publish how)
@@ -48,7 +49,7 @@ static void new_number(struct team *t, struct random *r, enum publish how)
     else
         shared_write_number(&t->shared, t->copy, how);
     if (how == BY_WALL && !by_map)
-        drop_shared(t->engine, t->tier->flat, true);
+        drop_shared(t->engine, &t->shared, t->tier->flat, true);
     if (by_map)
         shared_write_number(&t->shared, other ^ 1, how);
     shared_publish(&t->shared, how);

@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define ARENA       UINT64_C(0x20000000) /* guest address of page 0, when nothing else is said */
 #define PAGE        4096u
 #define PAGES       16u
 #define FRAMES      20u /* page n begins as frame n; the rest is for remapping */
@@ -18,7 +17,7 @@
 #define CODE_END    6u
 #define DATA_FIRST  7u
 #define DATA_END    15u
-#define ITEM_INSNS  7u
+#define ITEM_INSNS  8u
 #define MAX_ITEMS   400u
 #define MAX_EVENTS  8u
 #define PERM_R      1u
@@ -26,11 +25,8 @@
 #define PERM_X      4u
 #define MAX_RECORDS 48u
 
-/* What all harts of an engine share when several run at once (shared.h): code, then data. */
-#define SHARED            UINT64_C(0x28000000)
-#define SHARED_CODE_PAGES 2u
-#define SHARED_DATA       (SHARED + SHARED_CODE_PAGES * PAGE)
-#define SHARED_END        (SHARED_DATA + PAGE)
+/* The first words of each data page are addresses at first: programs load them from there. */
+#define POOL_WORDS 16u
 
 struct page {
     uint8_t frame, perm; /* perm 0: not mapped */
@@ -39,9 +35,11 @@ struct page {
 struct item {
     uint32_t insn[ITEM_INSNS];
     uint8_t n;
-    int8_t fix; /* the instruction whose target is item `target`, or -1. A jalr or a store takes its
-                   address from the auipc before it. */
+    int8_t fix; /* the instruction whose target is item `target`, or -1. What is no branch takes its
+                   address from the auipc before it that writes its base register. */
+    uint8_t low; /* a bit for each instruction whose target is address `to`, in the same way */
     uint16_t target;
+    uint64_t to;
     bool dropped; /* by shrinking; a branch to it goes to the next one that is there */
 };
 
@@ -62,11 +60,12 @@ struct event {
 
 /* Where and beside whom a program runs. */
 struct setting {
-    uint64_t arena; /* guest address of page 0 */
-    bool together;  /* beside others: it calls the shared functions */
-    bool storm;     /* it calls nothing but SHARED_STORM */
-    bool common;    /* its code is what others run at the same time: no event, and nothing that
-                       writes code */
+    uint64_t arena;  /* guest address of page 0 */
+    uint64_t shared; /* together: guest address of the shared functions */
+    bool together;   /* beside others: it calls the shared functions */
+    bool storm;      /* it calls nothing but SHARED_STORM */
+    bool common;     /* its code is what others run at the same time: no event, and nothing that
+                        writes code */
 };
 
 struct program {
@@ -98,7 +97,8 @@ uint32_t random32(struct random *r);
 uint32_t below(struct random *r, uint32_t n); /* 0 .. n - 1 */
 bool chance(struct random *r, unsigned percent);
 
-/* The program of a seed. */
+/* The program of a seed. What is drawn does not depend on the addresses in setting: with others it
+ * is the same program somewhere else. */
 void generate(struct program *p, uint64_t seed, struct setting setting);
 
 /* Exchanges what is no address in registers for what `seed` gives: the same code on other values.

@@ -53,50 +53,52 @@ static const struct field {
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 
-uint64_t shared_entry(unsigned function)
+uint64_t shared_entry(uint64_t at, unsigned function)
 {
     const struct shared_code *c = shared_code();
-    return SHARED + c->base + c->entry[function];
+    return at + c->base + c->entry[function];
 }
 
-bool shared_drifts(uint64_t pc)
+bool shared_drifts(const struct shared *s, uint64_t pc)
 {
     const struct shared_code *c = shared_code();
-    return pc == SHARED + c->base + c->drift;
+    return pc == s->at + c->base + c->drift;
 }
 
-bool is_shared(uint64_t va)
+bool is_shared(const struct shared *s, uint64_t va)
 {
-    return va >= SHARED && va < SHARED_END;
+    return s && va - s->at < SHARED_SIZE;
 }
 
-bool is_shared_entry(uint64_t pc)
+bool is_shared_entry(const struct shared *s, uint64_t pc)
 {
     for (unsigned k = 0; k < SHARED_FUNCTIONS; k++)
-        if (pc == shared_entry(k))
+        if (pc == shared_entry(s->at, k))
             return true;
     return false;
 }
 
-unsigned shared_frame(unsigned copy, uint64_t va)
+static unsigned frame_of(unsigned copy, uint64_t offset)
 {
-    unsigned page = (unsigned)((va - SHARED) / PAGE);
+    unsigned page = (unsigned)(offset / PAGE);
     return page < SHARED_CODE_PAGES ? (copy >> page & 1) * SHARED_CODE_PAGES + page
                                     : SHARED_FRAMES - 1;
 }
 
 /* Copies of a page are named so that translations of both are in one bucket of the engine's table
- * (hash_of): what they are told apart by is then the key alone. The step's page number times the
- * low half of its multiplier is 1. */
-uint64_t shared_name(unsigned frame)
+ * (block_hash): what they are told apart by is then the key alone. The upper half of what is hashed
+ * is a page number and the pc's upper half; two values of it whose difference, times the low half
+ * of the multiplier, is 1, differ nowhere else. */
+uint64_t shared_name(const struct shared *s, unsigned frame)
 {
-    return SHARED_NAME + frame / SHARED_CODE_PAGES * UINT64_C(0x9937733d000) +
-           frame % SHARED_CODE_PAGES * PAGE;
+    uint64_t upper = SHARED_NAME / PAGE + frame / SHARED_CODE_PAGES * UINT64_C(0x9937733d) +
+                     frame % SHARED_CODE_PAGES;
+    return (upper ^ s->at >> 32) * PAGE;
 }
 
 uint8_t *shared_at(const struct shared *s, unsigned copy, uint64_t va)
 {
-    return s->frames + shared_frame(copy, va) * PAGE + va % PAGE;
+    return s->frames + frame_of(copy, va - s->at) * PAGE + va % PAGE;
 }
 
 /* --- The data --- */
@@ -123,12 +125,12 @@ static void write_insn(const struct shared *s, unsigned copy, unsigned at, uint3
     __atomic_store_n((uint16_t *)high, (uint16_t)(insn >> 16), __ATOMIC_SEQ_CST);
 }
 
-void shared_init(struct shared *s, bool named)
+void shared_init(struct shared *s, uint64_t at, bool named)
 {
     size_t size = SHARED_FRAMES * PAGE;
     const struct shared_code *c = shared_code();
     *s = (struct shared){
-        .fd = memfd_create("shared", MFD_CLOEXEC), .named = named, .frames = MAP_FAILED};
+        .at = at, .fd = memfd_create("shared", MFD_CLOEXEC), .named = named, .frames = MAP_FAILED};
     if (s->fd >= 0 && ftruncate(s->fd, (off_t)size) == 0)
         s->frames = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     if (s->frames == MAP_FAILED) {
@@ -142,7 +144,7 @@ void shared_init(struct shared *s, bool named)
         for (unsigned how = BY_FENCE_I; how <= BY_WALL; how++)
             shared_write_number(s, copy, how);
     }
-    set64(s, AT_NEXT, SHARED + c->base + c->next);
+    set64(s, AT_NEXT, at + c->base + c->next);
     set64(s, 40, UINT64_MAX);
     set64(s, 48, (uint64_t)INT64_MIN);
     set64(s, 56, INT64_MAX);

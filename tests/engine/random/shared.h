@@ -11,6 +11,11 @@
 
 #include "program.h"
 
+/* Pages of code, then one of data. */
+#define SHARED_CODE_PAGES 2u
+#define SHARED_DATA       (SHARED_CODE_PAGES * PAGE)
+#define SHARED_SIZE       (SHARED_DATA + PAGE)
+
 #define SHARED_COPIES    2u /* of each page */
 #define SHARED_FRAMES    (SHARED_COPIES * SHARED_CODE_PAGES + 1u)
 #define SHARED_FUNCTIONS 27u
@@ -23,13 +28,14 @@
 #define SHARED_CHANGES (1u << 1 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 10 | 1u << 28 | 1u << 29)
 
 struct shared {
-    int fd; /* of the frames */
+    uint64_t at; /* guest address */
+    int fd;      /* of the frames */
     bool named;
     uint8_t *frames; /* the copies' code, one after the other, then the data */
     uint32_t published[2];
 };
 
-#define SHARED_NAME UINT64_C(0xc0000000) /* of the first frame */
+#define SHARED_NAME UINT64_C(0xc0000000) /* of the first frame, where addresses have 32 bits */
 
 /* How code is seen to be new. */
 enum publish {
@@ -38,22 +44,21 @@ enum publish {
 };
 
 /* named: each copy has a number that a function answers. exits with a message. */
-void shared_init(struct shared *s, bool named);
+void shared_init(struct shared *s, uint64_t at, bool named);
 void shared_free(struct shared *s);
 
-/* The address of a function, 0 .. SHARED_FUNCTIONS - 1. */
-uint64_t shared_entry(unsigned function);
-bool is_shared(uint64_t va);
-bool is_shared_entry(uint64_t pc);
+/* The address of a function, 0 .. SHARED_FUNCTIONS - 1, when all begins at address `at`. */
+uint64_t shared_entry(uint64_t at, unsigned function);
+bool is_shared(const struct shared *s, uint64_t va); /* false for NULL */
+bool is_shared_entry(const struct shared *s, uint64_t pc);
 
 /* Whether pc is where the mapping may be another, once, when a0 is odd: as when another hart
  * changes a page table that this one has not made a fence for. */
-bool shared_drifts(uint64_t pc);
+bool shared_drifts(const struct shared *s, uint64_t pc);
 
-/* Where va is, of those that are shared; its frame, and the name of that. copy: bit n says which
+/* Where va is, of those that are shared; and the name of its frame. copy: bit n says which
  * copy of page n is mapped. */
-uint64_t shared_name(unsigned frame);
-unsigned shared_frame(unsigned copy, uint64_t va);
+uint64_t shared_name(const struct shared *s, unsigned frame);
 uint8_t *shared_at(const struct shared *s, unsigned copy, uint64_t va);
 
 /* Exchanges an instruction for one, or a jump for one to code, that does the same. */

@@ -37,10 +37,23 @@ static void begin(void)
     made.entry[made.n++] = (uint16_t)here();
 }
 
+/* t2: an address in the data, relative to the pc. It is filled in when all is laid out. */
 static void address(unsigned at)
 {
-    put(put_r(INSN_lui, T2, 0, 0) | (uint32_t)SHARED_DATA);
+    put(insn_table[INSN_auipc].match | T2 << 7);
     put(put_imm(INSN_addi, T2, T2, (int32_t)at));
+}
+
+static void fill_in_addresses(void)
+{
+    for (unsigned k = 0; k < made.size; k++) {
+        if ((made.code[k] & 0x7f) != insn_table[INSN_auipc].match)
+            continue;
+        uint32_t *low = &made.code[k + 1];
+        uint32_t by = SHARED_DATA + (*low >> 20) - (made.base + 4 * k);
+        made.code[k] |= (by + 0x800) & 0xfffff000;
+        *low = (*low & 0xfffff) | by << 20;
+    }
 }
 
 static void end(void)
@@ -337,5 +350,6 @@ const struct shared_code *shared_code(void)
     if (made.n != SHARED_FUNCTIONS)
         abort();
     made.base = (uint16_t)(PAGE - 2 - made.number[BY_FENCE_I]);
+    fill_in_addresses();
     return &made;
 }

@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ARENA_STEP UINT64_C(0x1237000) /* no difference of arenas is a number that programs use */
+#include "places.h"
+
+#define ARENA_STEP UINT64_C(0x1237000)
 #define NAME_STEP  UINT64_C(0x100000)
 #define STORMS     24u /* one program of so many is one */
 
@@ -19,14 +21,15 @@ static void make_commons(struct team *t)
     t->common = malloc(COMMON_COUNT * size);
     if (!fresh || !t->common)
         abort();
-    fill_frames(fresh, ARENA);
+    fill_frames(fresh, t->arena);
     for (unsigned k = 0; k < COMMON_COUNT; k++) {
         struct program *p = &t->commons[k];
-        struct setting s = {.arena = ARENA, .together = true, .common = true};
+        struct setting s = {
+            .arena = t->arena, .shared = t->shared.at, .together = true, .common = true};
         uint8_t *code = t->common + k * size;
         generate(p, t->seed + k, s);
         memcpy(code, fresh + CODE_FIRST * PAGE, size);
-        memcpy(code + (p->start - ARENA - CODE_FIRST * PAGE), p->code, p->size);
+        memcpy(code + (p->start - t->arena - CODE_FIRST * PAGE), p->code, p->size);
         for (unsigned i = 0; i < COMMON_PAGES; i++)
             p->pages[CODE_FIRST + i].frame = (uint8_t)(FRAMES + k * COMMON_PAGES + i);
     }
@@ -35,14 +38,14 @@ static void make_commons(struct team *t)
 
 static void map_shared(const struct team *t)
 {
-    void *at = (void *)(uintptr_t)SHARED;
-    void *got = mmap(at, SHARED_END - SHARED, PROT_READ | PROT_WRITE,
+    void *at = (void *)(uintptr_t)t->shared.at;
+    void *got = mmap(at, SHARED_SIZE, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     off_t data = (off_t)(SHARED_FRAMES - 1) * PAGE;
     if (got != at ||
         mmap(at, SHARED_CODE_PAGES * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, t->shared.fd, 0) !=
             at ||
-        mmap((void *)(uintptr_t)SHARED_DATA, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+        mmap((uint8_t *)at + SHARED_DATA, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
              t->shared.fd, data) == MAP_FAILED) {
         perror("map what is shared");
         exit(2);
@@ -53,17 +56,17 @@ static void start_member(struct team *t, unsigned k)
 {
     struct member *m = &t->members[k];
     bool flat = t->tier->flat;
-    uint64_t arena = ARENA + (flat ? k * ARENA_STEP : 0);
+    uint64_t arena = t->arena + (flat ? k * ARENA_STEP : 0);
     m->team = t;
     m->number = k;
     world_init(&m->world, arena, FRAME_NAME + k * NAME_STEP);
     m->world.common = t->common;
-    if (flat && mmap((void *)(uintptr_t)arena, PAGES * PAGE, PROT_NONE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED) {
-        perror("map an arena");
-        exit(2);
+    if (flat) {
+        world_reserve(&m->world);
+        m->world.others = t->arena;
+        m->world.others_size = t->n * ARENA_STEP;
     }
-    shared_init(&m->shared, !flat);
+    shared_init(&m->shared, t->shared.at, !flat);
     m->reference = hart_new(&m->world, NULL);
     m->reference->shared = &m->shared;
     m->hart = hart_beside(&m->world, t->tier, t->engine);
@@ -102,8 +105,9 @@ static void next_program(struct member *m, struct program *p)
         other_values(p, seed);
     } else {
         bool storm = m->programs % STORMS == STORMS - 1;
-        generate(p, seed,
-                 (struct setting){.arena = m->world.arena, .together = true, .storm = storm});
+        struct setting s = {
+            .arena = m->world.arena, .shared = t->shared.at, .together = true, .storm = storm};
+        generate(p, seed, s);
     }
 }
 
@@ -137,13 +141,15 @@ static void run_one(struct member *m, struct program *p)
 }
 
 /* Blocks of the shared code that only their page tells apart from another in the same bucket. */
-static unsigned count_twins(struct engine *e)
+static unsigned count_twins(const struct team *t)
 {
+    struct engine *e = t->engine;
     unsigned n = 0;
     pthread_mutex_lock(&e->lock);
     for (unsigned k = 0; k < 1u << HASH_BITS; k++)
         for (const struct block *b = e->blocks.hash[k]; b; b = b->hash_next)
-            for (const struct block *o = b->hash_next; o && is_shared(b->pc); o = o->hash_next)
+            for (const struct block *o = b->hash_next; o && is_shared(&t->shared, b->pc);
+                 o = o->hash_next)
                 n += o->pc == b->pc && o->mode == b->mode && o->page != b->page;
     pthread_mutex_unlock(&e->lock);
     return n;
@@ -158,7 +164,7 @@ static void *member_main(void *arg)
     while (p && m->programs < TEAM_PROGRAMS && !atomic_load(&t->failed)) {
         run_one(m, p);
         if (m->programs % 4 == 0)
-            atomic_fetch_add(&t->twins, count_twins(t->engine));
+            atomic_fetch_add(&t->twins, count_twins(t));
         if (m->programs % 16 == m->number) { /* as a thread that ends, and a new one */
             hart_detach(m->hart);
             hart_attach(m->hart, t->engine);
@@ -173,7 +179,7 @@ static void compare_shared(struct team *t)
 {
     struct shared all;
     char why[200];
-    shared_init(&all, false);
+    shared_init(&all, t->shared.at, false);
     for (unsigned k = 0; k < t->n; k++)
         shared_add(&all, &t->members[k].shared);
     if (shared_differs(&all, &t->shared, why, sizeof why)) {
@@ -193,7 +199,8 @@ bool team_run(struct team *t, uint64_t seed, unsigned tier, unsigned n)
     struct random r = random_from(seed);
     unsigned flush_every = (unsigned[]){0, 300, 30}[below(&r, 3)];
     t->engine = tier_engine(t->tier, sizes[seed / TEAM_SEEDS % 3]);
-    shared_init(&t->shared, !t->tier->flat);
+    t->arena = place_of(seed / TEAM_SEEDS, t->tier->flat).arena;
+    shared_init(&t->shared, t->arena + SHARED_DISTANCE, !t->tier->flat);
     make_commons(t);
     if (t->tier->flat)
         map_shared(t);

@@ -29,6 +29,7 @@ struct team {
     uint64_t seed; /* of the first program of the first member; the others have other seeds */
     const struct tier *tier;
     struct engine *engine;
+    uint64_t arena; /* the members' when there is paging, else the first one's */
     struct shared shared;
     unsigned copy;   /* flat: the one that is mapped */
     uint8_t *common; /* the code of `commons` */

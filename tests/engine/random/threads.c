@@ -12,33 +12,20 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "team.h"
 
 #define TEAM_SECONDS 120u /* more: it does not end */
 #define MAX_BAD      5u
-
-struct options {
-    uint64_t seed, count, seconds, threads;
-    int tier;
-};
 
 /* What a team's process says. */
 struct answer {
     uint64_t programs, dropped, twins;
     struct engine_stats stats;
 };
-
-static uint64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec;
-}
 
 static void team_process(uint64_t seed, unsigned tier, unsigned threads, struct answer *a)
 {
@@ -74,34 +61,6 @@ static bool team(uint64_t seed, unsigned tier, unsigned threads, struct answer *
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static bool parse(int argc, char **argv, struct options *o)
-{
-    for (int i = 1; i < argc; i++) {
-        const char *name = argv[i], *value = i + 1 < argc ? argv[++i] : NULL;
-        char *end = NULL;
-        if (!value)
-            return false;
-        uint64_t n = strtoull(value, &end, 0);
-        if (!strcmp(name, "--tier")) {
-            for (unsigned t = 0; t < n_tiers; t++)
-                if (!strcmp(value, tiers[t].name))
-                    o->tier = (int)t;
-            if (o->tier < 0)
-                return false;
-            continue;
-        }
-        uint64_t *to = !strcmp(name, "--seed")      ? &o->seed
-                       : !strcmp(name, "--count")   ? &o->count
-                       : !strcmp(name, "--seconds") ? &o->seconds
-                       : !strcmp(name, "--threads") ? &o->threads
-                                                    : NULL;
-        if (!to || end == value || *end)
-            return false;
-        *to = n;
-    }
-    return o->count && o->threads && o->threads <= MAX_MEMBERS;
-}
-
 static unsigned next_tier(const struct options *o, unsigned n)
 {
     if (o->tier >= 0)
@@ -113,20 +72,13 @@ static unsigned next_tier(const struct options *o, unsigned n)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.seed = 1, .count = 4000, .threads = 4, .tier = -1};
-    if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: random_threads [--seed N] [--count N] [--seconds N] [--threads N] "
-                        "[--tier NAME]\n");
-        return 2;
-    }
-    struct answer *a =
-        mmap(NULL, sizeof *a, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (a == MAP_FAILED)
-        abort();
+    struct options o = {.seed = 1, .count = 4000, .workers = 4, .tier = -1};
+    parse_options(argc, argv, "--threads", MAX_MEMBERS, &o);
+    struct answer *a = shared_memory(sizeof *a);
     uint64_t deadline = o.seconds ? now() + o.seconds : 0;
     unsigned bad = 0, n = 0;
     while (bad < MAX_BAD && (deadline ? now() < deadline : a->programs < o.count)) {
-        bad += !team(o.seed + n * TEAM_SEEDS, next_tier(&o, n), (unsigned)o.threads, a);
+        bad += !team(o.seed + n * TEAM_SEEDS, next_tier(&o, n), (unsigned)o.workers, a);
         n++;
     }
     const struct engine_stats *s = &a->stats;

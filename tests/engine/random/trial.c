@@ -9,7 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "isa/isa.h"
+#include "places.h"
 
 #define NO_HISTORY     UINT64_MAX
 #define SHRINK_SECONDS 20
@@ -41,14 +43,35 @@ const unsigned n_tiers = sizeof tiers / sizeof tiers[0];
 
 bool tier_runs(unsigned tier)
 {
-    return FLAT_IS_EMPTY || !tiers[tier].flat;
+    return !tiers[tier].flat || FLAT_IS_EMPTY;
+}
+
+static struct place batch_place(uint64_t seed)
+{
+    return place_of(seed / BATCH, false);
+}
+
+bool seed_runs(uint64_t seed, unsigned tier)
+{
+    return tier_runs(tier) && !(tiers[tier].flat && batch_place(seed).paged_only);
 }
 
 bool scheduled(uint64_t seed, unsigned tier)
 {
-    if (!tier_runs(tier))
-        return false;
-    return tier < 2 || tier == 2 + seed % (n_tiers - 2);
+    if (tier < 2)
+        return seed_runs(seed, tier);
+    uint64_t more = n_tiers - 2, n = seed % more;
+    while (!seed_runs(seed, 2 + (unsigned)n))
+        n = (n + 1) % more;
+    return tier == 2 + n;
+}
+
+void batch_world(struct world *w, uint64_t seed)
+{
+    struct place p = batch_place(seed);
+    world_init(w, p.arena, FRAME_NAME);
+    if (FLAT_IS_EMPTY && !p.paged_only)
+        world_reserve(w);
 }
 
 enum verdict try_program(struct hart *reference, struct hart **harts, uint32_t mask,
@@ -89,7 +112,7 @@ static void trial_process(struct world *w, uint64_t history, const struct progra
     for (uint64_t s = history; earlier && s < p->seed; s++) {
         if (!scheduled(s, tier))
             continue;
-        generate(earlier, s, (struct setting){.arena = ARENA});
+        generate(earlier, s, (struct setting){.arena = w->arena});
         try_program(reference, harts, 1u << tier, earlier, &which, a->why, sizeof a->why);
     }
     a->verdict = try_program(reference, harts, 1u << tier, p, &which, a->why, sizeof a->why);
@@ -168,6 +191,7 @@ static void drop_insns(struct search *s)
         for (unsigned k = 0; k < s->best->items[i].n && !s->best->items[i].dropped;) {
             struct item *it = &s->next->items[i];
             it->n--;
+            it->low = (uint8_t)((it->low & ((1u << k) - 1)) | (it->low >> 1 & ~((1u << k) - 1)));
             memmove(it->insn + k, it->insn + k + 1, (it->n - k) * sizeof it->insn[0]);
             it->fix = it->fix == (int)k ? -1 : (int8_t)(it->fix - (it->fix > (int)k));
             if (!keep(s))
@@ -252,17 +276,18 @@ static void shrink(struct search *s)
         snprintf(s->answer->why, sizeof s->answer->why, "not each time");
 }
 
-void report(struct world *w, uint64_t seed, unsigned tier)
+void report(uint64_t seed, unsigned tier)
 {
+    static struct world w;
+    batch_world(&w, seed);
     struct search s = {
-        .w = w, .history = NO_HISTORY, .tier = tier, .deadline = time(NULL) + SHRINK_SECONDS};
+        .w = &w, .history = NO_HISTORY, .tier = tier, .deadline = time(NULL) + SHRINK_SECONDS};
     s.best = malloc(sizeof *s.best);
     s.next = malloc(sizeof *s.next);
-    s.answer =
-        mmap(NULL, sizeof *s.answer, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (!s.best || !s.next || s.answer == MAP_FAILED)
+    s.answer = shared_memory(sizeof *s.answer);
+    if (!s.best || !s.next)
         abort();
-    generate(s.best, seed, (struct setting){.arena = ARENA});
+    generate(s.best, seed, (struct setting){.arena = w.arena});
     *s.next = *s.best;
     if (differs_again(&s, seed)) {
         shrink(&s);
@@ -273,6 +298,7 @@ void report(struct world *w, uint64_t seed, unsigned tier)
     munmap(s.answer, sizeof *s.answer);
     free(s.best);
     free(s.next);
+    world_free(&w);
 }
 
 /* --- Printing --- */

@@ -10,8 +10,12 @@
 extern const struct tier tiers[];
 extern const unsigned n_tiers;
 
-/* Whether a build can run programs on a tier. */
+/* Whether a build can run programs on a tier; whether it can that of a seed. */
 bool tier_runs(unsigned tier);
+bool seed_runs(uint64_t seed, unsigned tier);
+
+/* A world for the batch that a seed is in: one place for each. exits with a message. */
+void batch_world(struct world *w, uint64_t seed);
 
 /* Whether the program of a seed is for that tier, when nobody asks for one. */
 bool scheduled(uint64_t seed, unsigned tier);
@@ -27,6 +31,6 @@ enum verdict try_program(struct hart *reference, struct hart **harts, uint32_t m
                          const struct program *p, unsigned *which, char *why, size_t size);
 
 /* Prints what is left of the program of a seed that differs on a tier, and how to see it again. */
-void report(struct world *w, uint64_t seed, unsigned tier);
+void report(uint64_t seed, unsigned tier);
 
 #endif

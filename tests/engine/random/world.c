@@ -1,6 +1,7 @@
 /* Memory, mappings and the wall's part of a hart. */
 #include "world.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,8 +21,8 @@ static uint8_t *byte_at(const struct hart *h, uint64_t va, unsigned perm)
 {
     const struct world *w = h->w;
     uint64_t page = (va - w->arena) / PAGE;
-    if (h->shared && is_shared(va)) {
-        unsigned has = va < SHARED_DATA ? PERM_R | PERM_X : PERM_R | PERM_W;
+    if (is_shared(h->shared, va)) {
+        unsigned has = va - h->shared->at < SHARED_DATA ? PERM_R | PERM_X : PERM_R | PERM_W;
         return (perm & ~has) ? NULL : shared_at(h->shared, h->copy, va);
     }
     if (page >= PAGES || (w->pages[page].perm & perm) != perm)
@@ -43,8 +44,8 @@ static uint64_t name_of(const struct hart *h, uint64_t va, const uint8_t *at)
     const struct world *w = h->w;
     if (is_own(w, at))
         return w->name + (uint64_t)(at - w->frames) / PAGE * PAGE;
-    if (is_shared(va))
-        return shared_name((unsigned)(at - h->shared->frames) / PAGE);
+    if (is_shared(h->shared, va))
+        return shared_name(h->shared, (unsigned)(at - h->shared->frames) / PAGE);
     return COMMON_NAME + (uint64_t)(at - w->common) / PAGE * PAGE;
 }
 
@@ -52,6 +53,7 @@ void world_init(struct world *w, uint64_t arena, uint64_t name)
 {
     size_t size = FRAMES * PAGE;
     uint8_t *fresh = malloc(size);
+    memset(w, 0, sizeof *w);
     w->arena = arena;
     w->name = name;
     w->fd = memfd_create("frames", MFD_CLOEXEC);
@@ -67,8 +69,21 @@ void world_init(struct world *w, uint64_t arena, uint64_t name)
     w->fresh = fresh;
 }
 
+void world_reserve(struct world *w)
+{
+    void *at = (void *)(uintptr_t)w->arena;
+    if (mmap(at, PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+             0) != at) {
+        fprintf(stderr, "pages at %p: %s\n", at, strerror(errno));
+        exit(2);
+    }
+    w->reserved = true;
+}
+
 void world_free(struct world *w)
 {
+    if (w->reserved)
+        munmap((void *)(uintptr_t)w->arena, PAGES * PAGE);
     munmap(w->frames, FRAMES * PAGE);
     close(w->fd);
     free(w->dirty);
@@ -118,7 +133,7 @@ static void hold_up(struct hart *h)
 
 static const uint8_t *code_at(struct hart *h, uint64_t pc)
 {
-    bool may_drift = !h->reference && !h->flat && h->shared && shared_drifts(pc);
+    bool may_drift = !h->reference && !h->flat && h->shared && shared_drifts(h->shared, pc);
     if (!may_drift || !(h->cpu.x[10] & 1) || ++h->misses % 4 == 0)
         return byte_at(h, pc, PERM_X);
     return shared_at(h->shared, h->copy ^ 3, pc);
@@ -164,12 +179,21 @@ static void remember(struct hart *h, struct tlb_entry *table, uint64_t va, const
         tlb_fill(table, va, (void *)(uintptr_t)(at - va % PAGE));
 }
 
+/* Whether what is at va is for one hart alone to say: nobody but the functions looks at what is
+ * shared, which changes, and nobody at the memory of other worlds. */
+static bool is_foreign(const struct hart *h, uint64_t va)
+{
+    const struct world *w = h->w;
+    if (is_shared(h->shared, va))
+        return !is_shared(h->shared, h->cpu.pc);
+    return va - w->others < w->others_size && va - w->arena >= PAGES * PAGE;
+}
+
 /* Where size bytes at va are, that may lie on two pages; false: a trap of the first that is
  * missing. */
 static bool locate(struct hart *h, uint64_t va, unsigned size, unsigned perm, uint8_t *bytes[8])
 {
-    /* Nobody but the functions looks at what is shared: that changes. */
-    if (h->reference && !is_shared(h->cpu.pc) && (is_shared(va) || is_shared(va + size - 1)))
+    if (h->reference && (is_foreign(h, va) || is_foreign(h, va + size - 1)))
         h->racy = true;
     for (unsigned n = 0; n < size; n++)
         if (!(bytes[n] = byte_at(h, va + n, perm)))
@@ -194,7 +218,7 @@ static bool load(struct cpu *cpu, uint64_t va, unsigned size, uint64_t *value)
     if (!locate(h, va, size, PERM_R, bytes))
         return false;
     *value = 0;
-    if (is_shared(va))
+    if (is_shared(h->shared, va))
         *value = guest_load(bytes[0], size);
     else
         for (unsigned n = 0; n < size; n++)
@@ -209,9 +233,10 @@ static bool store(struct cpu *cpu, uint64_t va, unsigned size, uint64_t value)
     uint8_t *bytes[8];
     if (!locate(h, va, size, PERM_W, bytes))
         return false;
-    if (is_shared(va))
+    bool whole = is_shared(h->shared, va);
+    if (whole)
         guest_store(bytes[0], size, value);
-    for (unsigned n = 0; n < size && !is_shared(va); n++) {
+    for (unsigned n = 0; n < size && !whole; n++) {
         *bytes[n] = (uint8_t)(value >> 8 * n);
         note_write(h, bytes[n]);
     }
@@ -252,12 +277,12 @@ static void code_page(struct cpu *cpu, uint64_t page)
     *mark = true;
 }
 
-void drop_shared(struct engine *e, bool flat, bool changed_only)
+void drop_shared(struct engine *e, const struct shared *s, bool flat, bool changed_only)
 {
     if (flat)
-        engine_invalidate(e, SHARED, SHARED_CODE_PAGES * PAGE, changed_only);
+        engine_invalidate(e, s->at, SHARED_CODE_PAGES * PAGE, changed_only);
     for (unsigned n = 0; n < SHARED_COPIES * SHARED_CODE_PAGES && !flat; n++)
-        engine_invalidate(e, shared_name(n), PAGE, changed_only);
+        engine_invalidate(e, shared_name(s, n), PAGE, changed_only);
 }
 
 static void fence_i(struct cpu *cpu)
@@ -267,7 +292,7 @@ static void fence_i(struct cpu *cpu)
         if (h->w->is_code[n] && h->w->written[n])
             engine_invalidate(cpu->engine, h->w->name + n * PAGE, PAGE, true);
     if (h->shared) /* it may have been written by who is no hart */
-        drop_shared(cpu->engine, false, true);
+        drop_shared(cpu->engine, h->shared, false, true);
     memset(h->w->written, 0, sizeof h->w->written);
     forget_stores(h);
 }
@@ -300,7 +325,7 @@ static enum step on_system(struct cpu *cpu, uint32_t insn)
     struct hart *h = hart_of(cpu);
     struct decoded d;
     isa_decode(insn, &d);
-    if (d.id == INSN_sfence_vma && h->shared && is_shared(cpu->pc)) {
+    if (d.id == INSN_sfence_vma && is_shared(h->shared, cpu->pc)) {
         context_changed(h);
         cpu->pc += d.len;
         return h->reference ? STEP_NEXT : STEP_EXIT;

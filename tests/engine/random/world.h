@@ -10,9 +10,12 @@
 
 /* Frames, and where pages are. Several harts may use one after the other. */
 struct world {
-    int fd;         /* of the frames */
-    uint64_t arena; /* guest address of page 0 */
-    uint64_t name;  /* guest-physical address of frame 0: frames of another world have others */
+    int fd;                       /* of the frames */
+    uint64_t arena;               /* guest address of page 0 */
+    bool reserved;                /* host pages are there too */
+    uint64_t others, others_size; /* guest addresses among which other worlds' host pages are, which
+                                     a wild access finds */
+    uint64_t name; /* guest-physical address of frame 0: frames of another world have others */
     uint8_t *frames;
     const uint8_t *common; /* frames from FRAMES on: code of several worlds, or NULL */
     const uint8_t *fresh;  /* what the frames hold when a program begins */
@@ -39,7 +42,7 @@ struct hart {
     bool over;                   /* the program has ended */
     bool racy;                   /* reference: it ran code that was written without fence.i */
     bool stuck;                  /* it does not end */
-    const struct shared *shared; /* what it sees at SHARED, or NULL */
+    const struct shared *shared; /* what it sees of it, or NULL */
     unsigned copy;               /* of each page of the shared code: a bit */
     unsigned flush_every;        /* a flush comes in between when it fetches, so often; 0: none */
     unsigned fetches;
@@ -63,6 +66,9 @@ struct tier {
 
 /* Frames of a world; its arena and name are given. exits with a message. */
 void world_init(struct world *w, uint64_t arena, uint64_t name);
+
+/* Host pages where its arena is, for harts without a TLB. exits with a message. */
+void world_reserve(struct world *w);
 void world_free(struct world *w);
 
 /* An engine for harts as t says; code_bytes as in struct engine_config. exits with a message. */
@@ -92,7 +98,7 @@ void start_clock(void);
 void hart_tick(struct hart *h);
 
 /* engine_invalidate for all that is shared. */
-void drop_shared(struct engine *e, bool flat, bool changed_only);
+void drop_shared(struct engine *e, const struct shared *s, bool flat, bool changed_only);
 
 /* What differs, in words; false: nothing does. */
 bool differs(const struct hart *expected, const struct hart *got, char *why, size_t size);
