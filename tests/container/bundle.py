@@ -10,6 +10,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from reach import again  # noqa: E402
+
 BUILD = pathlib.Path(os.environ.get("WIRT_BUILD", "build")).resolve()
 OCI = str(BUILD / "wirt-oci")
 BUSYBOX = next((p for p in ("/bin/busybox", "/usr/bin/busybox") if os.path.exists(p)), None)
@@ -53,12 +56,6 @@ def is_dynamic(path):
                           check=False).returncode == 0
 
 
-def again(*enter):
-    """Begins this test anew, by way of a command."""
-    clean_up()
-    os.execvp(enter[0], [*enter, sys.executable, *sys.argv])
-
-
 def need_rights(name):
     """An ordinary user runs the tests again as root of a user namespace, the way that podman without
     root calls its runtime: one with all of the user's ids (subuid(5))."""
@@ -70,17 +67,6 @@ def need_rights(name):
         again(*enter)
     if not BUSYBOX or is_dynamic(BUSYBOX):
         skip_all(name, "a static busybox is required (package busybox-static)")
-
-
-def within_reach():
-    """Another user may have no way to the build folder, as below /root: see within_reach of tests/lib.sh."""
-    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "test", "-x"]
-    mount = ["unshare", "--mount", "sh", "-c", 'mount --bind "$1" /mnt && shift && exec "$@"', "-", str(BUILD)]
-    if BUILD == pathlib.Path("/mnt") or not any(
-            subprocess.run([*as_nobody, BUILD / name], check=False).returncode for name in ("wirt", "guest/rootfs")):
-        return
-    if subprocess.run([*mount, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
-        again(*mount, "env", "WIRT_BUILD=/mnt")
 
 
 def root_only(why):

@@ -8,9 +8,10 @@ import shlex
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../container"))
-from bundle import check, equal, main, need_rights, within_reach  # noqa: E402
+from bundle import check, equal, main, need_rights  # noqa: E402
 from faults import each_call  # noqa: E402
 from guests import WALLS, ByUser, Wirt  # noqa: E402
+from reach import within_reach  # noqa: E402
 
 need_rights("guest/faults")
 within_reach()

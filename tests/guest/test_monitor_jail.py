@@ -11,8 +11,11 @@ import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "machine"))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / name) for name in ("machine", "")]
 from guest import BUILD, SOURCE, check, finish  # noqa: E402
+from reach import within_reach  # noqa: E402
+
+within_reach()
 
 PROBE = BUILD / "tests" / "guest" / "monitor_probe"
 WIRT = BUILD / "wirt"

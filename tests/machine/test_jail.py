@@ -11,8 +11,11 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path[:0] = [str(p) for p in pathlib.Path(__file__).resolve().parents[:2]]
 from guest import BUILD, check, finish  # noqa: E402
+from reach import within_reach  # noqa: E402
+
+within_reach()
 
 PROBE = BUILD / "tests" / "machine" / "jail_probe"
 KINDS = ["machine", "hart", "disk", "share", "network"]
