@@ -20,7 +20,7 @@ static uint64_t far_up(struct random *r)
     return (uint64_t)upper[below(r, sizeof upper)] << 40 | low;
 }
 
-/* One page of code or data begins where bit n is set first. */
+/* A page of code, or maybe of data, begins at the edge. */
 static uint64_t at_edge(struct random *r, uint64_t edge)
 {
     return edge - PAGE * (uint64_t)(CODE_FIRST + below(r, chance(r, 60) ? 4 : PAGES));
@@ -34,8 +34,9 @@ static struct place draw(struct random *r)
         UINT64_C(0xffffffd600000000), /* its memory, by the number of levels of its tables */
         UINT64_C(0xffffaf8000000000), UINT64_C(0xff60000000000000)};
     static const uint64_t edges[] = {BIT(31), BIT(32), BIT(33)};
-    static const uint64_t far_edges[] = {BIT(38), BIT(47),  BIT(47) - BIT(33), BIT(56),
-                                         BIT(63), -BIT(47), -BIT(32),          -BIT(31)};
+    static const uint64_t far_edges[] = {
+        BIT(38),  BIT(47),  BIT(47) - BIT(33), BIT(56), BIT(63),
+        -BIT(47), -BIT(32), -BIT(31),          0 /* the end, where the beginning follows */};
     switch (below(r, 20)) {
     case 0:
     case 1:
@@ -52,7 +53,7 @@ static struct place draw(struct random *r)
     case 12: return (struct place){UINT64_C(0x10000000) + some_page(r, 30), false};
     case 13: return (struct place){UINT64_C(0xa0000000) + some_page(r, 30), false};
     case 14: return (struct place){at_edge(r, edges[below(r, 3)]), false};
-    case 15: return (struct place){at_edge(r, far_edges[below(r, 8)]), true};
+    case 15: return (struct place){at_edge(r, far_edges[below(r, 9)]), true};
     case 16: return (struct place){0 - PAGES * (uint64_t)PAGE, true}; /* to the very end */
     default:
         return (struct place){upper_half[below(r, 5)] + some_page(r, chance(r, 50) ? 30 : 24),
