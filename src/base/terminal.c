@@ -2,8 +2,8 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -45,6 +45,18 @@ void raw_terminal_leave(struct raw_terminal *t)
     t->fd = -1;
 }
 
+/* Also one that has hung up, which answers EIO. Leaves errno alone. */
+static bool is_terminal(int fd)
+{
+    int before = errno;
+    struct stat st;
+    struct termios t;
+    bool is =
+        fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && (tcgetattr(fd, &t) == 0 || errno == EIO);
+    errno = before;
+    return is;
+}
+
 /* Whether it is for good that it failed with EIO. */
 static bool hung_up(int master)
 {
@@ -52,13 +64,17 @@ static bool hung_up(int master)
     return poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
 }
 
-ssize_t terminal_read(int master, void *data, size_t len)
+ssize_t terminal_read(int fd, void *data, size_t len)
 {
     for (int tries = 1;; tries++) {
-        ssize_t n = read(master, data, len);
+        ssize_t n = read(fd, data, len);
         if (n >= 0 || (errno != EIO && errno != EINTR))
             return n;
-        if (errno == EIO && (hung_up(master) || tries == TRIES))
+        if (errno == EINTR)
+            continue;
+        if (!is_terminal(fd))
+            return -1;
+        if (hung_up(fd) || tries == TRIES)
             return 0;
     }
 }
@@ -72,4 +88,35 @@ ssize_t terminal_write(int master, const void *data, size_t len)
         if (errno == EIO && (hung_up(master) || tries == TRIES))
             return (ssize_t)len;
     }
+}
+
+bool terminal_input_room(const struct terminal_input *in)
+{
+    return !in->ended && in->start == in->end;
+}
+
+int terminal_input_take(struct terminal_input *in, int fd)
+{
+    ssize_t n = terminal_read(fd, in->data, sizeof in->data);
+    if (n < 0 && errno == EAGAIN)
+        return 0;
+    in->start = 0;
+    if (n > 0) {
+        in->end = (size_t)n;
+        in->inside_line = terminal_ends(in->data[n - 1]) > 1;
+        return 0;
+    }
+    in->ended = true;
+    in->end = terminal_ends(in->inside_line ? 0 : '\n');
+    memcpy(in->data, TERMINAL_END, in->end);
+    return n < 0 ? -1 : 0;
+}
+
+int terminal_input_give(struct terminal_input *in, int master)
+{
+    ssize_t n = terminal_write(master, in->data + in->start, in->end - in->start);
+    if (n < 0 && errno == EAGAIN)
+        return 0;
+    in->start = n < 0 ? in->end : in->start + (size_t)n;
+    return n < 0 ? -1 : 0;
 }

@@ -2,6 +2,7 @@
 #ifndef WIRT_BASE_TERMINAL_H
 #define WIRT_BASE_TERMINAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <termios.h>
@@ -17,10 +18,42 @@ int raw_terminal_enter(struct raw_terminal *t, int fd, struct error **err);
 /* Says so when it cannot be put back. */
 void raw_terminal_leave(struct raw_terminal *t);
 
-/* As read(2) and write(2), of the master of a pseudoterminal, or of a terminal that may hang up.
- * That no program has the other side open is the end for a reader (0), and what is written then is
- * dropped, as any terminal does. */
-ssize_t terminal_read(int master, void *data, size_t len);
+/* That nobody has a terminal's other side open does not mean that its command has ended: it closes
+ * its streams and then exits (a hang-up in between would be its SIGHUP, in the place of its
+ * status), or opens /dev/tty again. So the master is kept while the command runs, and looked at
+ * every so often. */
+#define TERMINAL_QUIET_MS 100
+
+/* As read(2), of the master of a pseudoterminal, or of who may have a terminal, which may hang up:
+ * that nobody has the other side is its end (0). EIO is the end of a terminal only; of anything
+ * else it is an error as any other is, and to be told. */
+ssize_t terminal_read(int fd, void *data, size_t len);
+/* As write(2), of such a master. What is written when nobody has the other side is dropped, as any
+ * terminal does. */
 ssize_t terminal_write(int master, const void *data, size_t len);
+
+/* The end of a terminal's input is a character, which somebody types. What came to its end
+ * elsewhere (a file, a pipe), and goes to a terminal, ends with as many ^D as end it behind `last`,
+ * the last character before it; '\n' where there was none. */
+#define TERMINAL_END "\004\004"
+static inline size_t terminal_ends(char last)
+{
+    return last == '\n' || last == '\r' ? 1 : 2;
+}
+
+/* Input on its way to a terminal's master. Waiting for that to take it could be for ever: a program
+ * that waits for its output to be taken reads nothing. */
+struct terminal_input {
+    char data[4096];
+    size_t start, end; /* what has yet to be typed */
+    bool ended, inside_line;
+};
+/* Whether there is room for more: it is not to be taken before. */
+bool terminal_input_room(const struct terminal_input *in);
+/* Reads once, the end or a failure as what ends a terminal's input. 0, or -1 with errno: not all of
+ * it could be read. */
+int terminal_input_take(struct terminal_input *in, int fd);
+/* Types what a nonblocking master takes. 0, or -1 with errno: some of it is lost. */
+int terminal_input_give(struct terminal_input *in, int master);
 
 #endif

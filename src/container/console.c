@@ -137,52 +137,15 @@ static void copy_size(int master)
         ioctl(master, TIOCSWINSZ, &size);
 }
 
-/* One read of the terminal's output and its write. 0 at the end; lost: of what could not be written
- * (errno). */
-static int copy_output(int master, int *lost)
+/* One read of the terminal's output and its write: 1, 0 when nobody has its other side open, or -1
+ * with errno: it could not be carried. */
+static int copy_output(int master)
 {
     char buf[16384];
     ssize_t n = terminal_read(master, buf, sizeof buf);
     if (n < 0 && errno == EAGAIN)
         return 1;
-    if (n > 0 && write_all(1, buf, (size_t)n) < 0) {
-        *lost = errno;
-        return 0;
-    }
-    return n > 0;
-}
-
-/* Input that the terminal has not taken yet. Waiting for it to do so could be for ever: a program
- * that waits for its output to be taken reads nothing. */
-struct input {
-    char data[4096];
-    size_t start, end;
-    bool closed;
-};
-
-static void take_input(struct input *in, int *lost)
-{
-    ssize_t n = terminal_read(0, in->data, sizeof in->data);
-    if (n < 0 && errno == EAGAIN)
-        return;
-    if (n < 0)
-        *lost = errno;
-    if (n <= 0) {
-        in->closed = true;
-        in->data[0] = 4; /* the terminal's end of file */
-        n = 1;
-    }
-    in->start = 0;
-    in->end = (size_t)n;
-}
-
-static void give_input(struct input *in, int master)
-{
-    ssize_t n = terminal_write(master, in->data + in->start, in->end - in->start);
-    if (n > 0)
-        in->start += (size_t)n;
-    else if (n < 0 && errno != EAGAIN)
-        in->start = in->end;
+    return n < 0 || write_all(1, buf, (size_t)n) < 0 ? -1 : n > 0;
 }
 
 /* Reads what signals came; forwards them. 1 when pid has ended. */
@@ -209,7 +172,7 @@ static int take_signals(int fd, int master, pid_t pid, int *status, struct error
  * terminal said not be written (errno). */
 static int serve(int *terminal, int sigs, pid_t pid, int *status, int *lost, struct error **err)
 {
-    struct input in = {0};
+    struct terminal_input in = {0};
     int master = *terminal;
     struct pollfd p[3] = {{.fd = sigs}, {.fd = master}, {.fd = 0}};
     /* It may have ended before its SIGCHLD was blocked here. */
@@ -218,32 +181,40 @@ static int serve(int *terminal, int sigs, pid_t pid, int *status, int *lost, str
      * could go on for ever. */
     int reads_left = 64;
     while (!ended || (p[1].fd >= 0 && reads_left-- > 0)) {
-        bool pending = in.start < in.end;
+        bool room = terminal_input_room(&in), pending = in.start < in.end;
         p[0].events = ended ? 0 : POLLIN;
         p[1].events = (short)(POLLIN | (pending && !ended ? POLLOUT : 0));
-        p[2].fd = p[1].fd >= 0 && !pending && !in.closed && !ended ? 0 : -1;
+        p[2].fd = p[1].fd >= 0 && room && !ended ? 0 : -1;
         p[2].events = POLLIN;
-        int n = poll(p, 3, ended ? 100 : -1);
+        bool quiet = master >= 0 && p[1].fd < 0;
+        int n = poll(p, 3, ended || quiet ? TERMINAL_QUIET_MS : -1);
         if (n < 0 && errno != EINTR)
             return error_set(err, errno, "poll");
         if (ended && n == 0)
             break;
+        if (n == 0)
+            p[1].fd = master;
         if (n <= 0)
             continue;
-        if (p[1].revents & POLLOUT)
-            give_input(&in, master);
-        if (p[1].revents & ~POLLOUT && !copy_output(master, lost)) {
+        if (p[1].revents & POLLOUT && terminal_input_give(&in, master) < 0)
+            *lost = errno;
+        int carried = p[1].revents & ~POLLOUT ? copy_output(master) : 1;
+        if (carried <= 0)
+            p[1].fd = -1;
+        if (carried < 0) {
             /* It hangs up: who writes to a terminal that nobody reads would wait for ever. */
+            *lost = errno;
             close(*terminal);
-            *terminal = master = p[1].fd = -1;
+            *terminal = master = -1;
         }
-        if (p[2].fd >= 0 && p[2].revents)
-            take_input(&in, lost);
+        if (p[2].fd >= 0 && p[2].revents && terminal_input_take(&in, 0) < 0)
+            *lost = errno;
         if (!ended && p[0].revents) {
             int r = take_signals(sigs, master, pid, status, err);
             if (r < 0)
                 return -1;
             ended = r;
+            p[1].fd = ended ? master : p[1].fd;
         }
     }
     return 0;

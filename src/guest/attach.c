@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "base/terminal.h"
 #include "guest/control.h"
@@ -24,7 +25,8 @@ struct attach {
     const struct attach_options *o;
     struct str out, in; /* to the monitor; from it, not yet a whole frame */
     bool seen_ctrl_p, input_ended, done;
-    int input_code; /* why not all of the input could be read (errno); 0: it was */
+    bool at_terminal; /* the input is a terminal's, for a guest that has one */
+    int input_code;   /* why not all of the input could be read (errno); 0: it was */
     enum attach_end end;
     int status;
 };
@@ -67,18 +69,18 @@ static void take_input(struct attach *a, const char *data, size_t len)
 static void read_input(struct attach *a)
 {
     char buf[16384];
-    ssize_t n = a->o->tty ? terminal_read(STDIN_FILENO, buf, sizeof buf)
-                          : read(STDIN_FILENO, buf, sizeof buf);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+    ssize_t n = terminal_read(STDIN_FILENO, buf, sizeof buf);
+    if (n < 0 && errno == EAGAIN)
         return;
     if (n > 0) {
         take_input(a, buf, (size_t)n);
         return;
     }
-    if (n < 0 && !isatty(STDIN_FILENO)) /* a terminal may go */
-        a->input_code = errno;
+    a->input_code = n < 0 ? errno : 0;
     a->input_ended = true;
-    frame_append(&a->out, FRAME_EOF, "", 0);
+    /* A terminal that has gone: the guest's is still there, for the next one who attaches. */
+    if (!a->at_terminal)
+        frame_append(&a->out, FRAME_EOF, "", 0);
 }
 
 static int take_frames(struct attach *a, struct error **err)
@@ -194,11 +196,14 @@ int attach_run(int fd, const struct attach_options *o, enum attach_end *end, int
         return error_set(err, errno, "signalfd");
     struct raw_terminal raw = {.fd = -1};
     int r = o->tty && o->input ? raw_terminal_enter(&raw, STDIN_FILENO, err) : 0;
+    a.at_terminal = raw.fd >= 0;
     if (r == 0)
         r = relay(&a, signals, err);
     raw_terminal_leave(&raw);
-    if (r == 0 && a.input_code && a.end == ATTACH_EXITED && a.status == 0)
+    if (r == 0 && a.input_code && (a.end == ATTACH_DETACHED || a.status == 0))
         r = error_set(err, 0, "read standard input: %s", strerror(a.input_code));
+    else if (a.input_code)
+        log_warn("read standard input: %s", strerror(a.input_code));
     sigprocmask(SIG_SETMASK, &before, NULL);
     str_free(&a.out);
     str_free(&a.in);

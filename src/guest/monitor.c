@@ -300,7 +300,6 @@ static void monitor_init(struct monitor *m, struct guest *g)
     m->listener = m->signals = m->n_before = -1;
     m->w.pidfd = m->w.control = m->w.terminal = m->w.agent = -1;
     m->log.fd = -1;
-    m->at_line_start = true;
     m->first_by_agent = m->wall->first_command && m->wall->first_command(g, NULL);
 }
 

@@ -52,12 +52,11 @@ static void attached_frame(struct client *c, enum frame_type type, const char *d
     switch (type) {
     case FRAME_STDIN:
         if (p->sends_input)
-            monitor_input(m, data, len);
+            stream_input(m->w.main, data, len);
         break;
     case FRAME_EOF:
-        /* A terminal's end of input is a character that the sender types itself. */
-        if (p->sends_input && !m->g->spec.tty)
-            monitor_input_eof(m);
+        if (p->sends_input)
+            stream_input_end(m->w.main);
         break;
     case FRAME_RESIZE:
         if (monitor_frame_size(data, len, &m->size))

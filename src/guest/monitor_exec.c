@@ -81,10 +81,7 @@ static void exec_frame(struct client *c, enum frame_type type, const char *p, si
     struct exec *e = c->arg;
     switch (type) {
     case FRAME_STDIN: stream_input(e->s, p, len); break;
-    case FRAME_EOF:
-        if (!e->x.tty)
-            stream_input_end(e->s);
-        break;
+    case FRAME_EOF: stream_input_end(e->s); break;
     case FRAME_RESIZE:
         if (monitor_frame_size(p, len, &e->size) && stream_runs(e->s))
             stream_resize(e->s, &e->size);
@@ -174,6 +171,8 @@ int monitor_exec_start(struct peer *p, json_object *request, struct error **err)
     e->size = (struct winsize){.ws_row = (unsigned short)json_get_int(request, "rows", 0),
                                .ws_col = (unsigned short)json_get_int(request, "columns", 0)};
     e->s = stream_of_agent(m->loop, &stream_ops, e);
+    if (e->x.tty)
+        stream_types_end(e->s);
     if (agent_link_answers(m->w.link) && exec_run(e, err) < 0) {
         stream_free(e->s);
         loop_dispose(m->loop, exec_free, e);

@@ -54,7 +54,6 @@ struct monitor {
     int listener, signals;
     struct stream *said; /* what a machine says itself, when w.main is its agent's */
     bool first_by_agent; /* an agent in the machine runs the first command (w.main) */
-    bool at_line_start;  /* input ended a line */
     bool jailed;         /* monitor_jail was called: much is not to be had any more */
     bool ended;
     bool lost;           /* of the caller's input, or of the output, something was lost */
@@ -99,8 +98,6 @@ void monitor_streams_end(struct monitor *m);
 void monitor_streams_free(struct monitor *m);
 /* To the log, the caller and the clients. which: 0 output, 1 error. */
 void monitor_output(struct monitor *m, int which, const char *data, size_t len);
-void monitor_input(struct monitor *m, const char *data, size_t len);
-void monitor_input_eof(struct monitor *m);
 void monitor_resize(struct monitor *m);
 /* An agent has said hello. */
 void monitor_streams_hello(struct monitor *m);

@@ -74,23 +74,6 @@ void monitor_streams_flow(struct monitor *m)
 
 /* ---- input ---- */
 
-void monitor_input(struct monitor *m, const char *data, size_t len)
-{
-    if (len && stream_takes_input(m->w.main)) {
-        m->at_line_start = data[len - 1] == '\n';
-        stream_input(m->w.main, data, len);
-    }
-}
-
-void monitor_input_eof(struct monitor *m)
-{
-    /* A console's end of input is a character: ^D, twice when it does not begin a line. */
-    if (m->w.control >= 0 && !m->first_by_agent)
-        stream_input(m->w.main, "\004\004", m->at_line_start ? 1 : 2);
-    else
-        stream_input_end(m->w.main);
-}
-
 static void main_input_room(void *arg)
 {
     struct monitor *m = arg;
@@ -127,14 +110,16 @@ static void caller_closed(void *arg, int which, int code)
 
 static void caller_input(void *arg, const char *data, size_t len)
 {
-    monitor_input(arg, data, len);
+    struct monitor *m = arg;
+    stream_input(m->w.main, data, len);
 }
 
 static void caller_input_end(void *arg, int code)
 {
+    struct monitor *m = arg;
     if (code)
-        lost(arg, "read standard input", code);
-    monitor_input_eof(arg);
+        lost(m, "read standard input", code);
+    stream_input_end(m->w.main);
 }
 
 static bool caller_input_full(void *arg)
@@ -314,6 +299,8 @@ int monitor_streams_start(struct monitor *m, bool attached, struct near_ends *en
         if (!m->w.main)
             return -1;
     }
+    if (s->tty || (m->w.control >= 0 && !m->first_by_agent)) /* a machine's console */
+        stream_types_end(m->w.main);
     if (attached && carried)
         caller_take_outputs(&m->caller);
     if (attached && passed_on && s->interactive)

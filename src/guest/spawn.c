@@ -200,8 +200,9 @@ int spawn_wait(int pidfd, struct error **err)
 
 struct foreground {
     int pidfd, master, signals;
-    bool input_ended;
-    int lost; /* why not all could be carried (errno); 0: it was */
+    struct terminal_input in;
+    bool quiet; /* nobody had the terminal's other side open */
+    int lost;   /* why not all could be carried (errno); 0: it was */
 };
 
 static void foreground_signals(struct foreground *f)
@@ -224,56 +225,52 @@ static void hang_up(struct foreground *f, int why)
     f->master = -1;
 }
 
-static void copy_input(struct foreground *f)
-{
-    char buf[16384];
-    ssize_t n = terminal_read(STDIN_FILENO, buf, sizeof buf), done = 0;
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        return;
-    f->input_ended = n <= 0;
-    while (done < n) {
-        ssize_t w = terminal_write(f->master, buf + done, (size_t)(n - done));
-        if (w < 0) {
-            hang_up(f, errno);
-            return;
-        }
-        done += w;
-    }
-}
-
 static void copy_output(struct foreground *f)
 {
     char buf[16384];
     ssize_t n = terminal_read(f->master, buf, sizeof buf);
     if (n < 0 && errno == EAGAIN)
         return;
-    if (n <= 0)
-        hang_up(f, 0);
-    else if (write_all(STDOUT_FILENO, buf, (size_t)n) < 0)
+    f->quiet = n == 0;
+    if (n < 0 || write_all(STDOUT_FILENO, buf, (size_t)n) < 0)
         hang_up(f, errno);
+}
+
+static int make_nonblocking(int master, struct error **err)
+{
+    return fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) < 0
+               ? error_set(err, errno, "make the terminal nonblocking")
+               : 0;
 }
 
 static void foreground_loop(struct foreground *f)
 {
     for (;;) {
+        bool room = terminal_input_room(&f->in), pending = f->in.start < f->in.end;
         struct pollfd p[4] = {
             {.fd = f->pidfd, .events = POLLIN},
             {.fd = f->signals, .events = POLLIN},
-            {.fd = f->master, .events = POLLIN},
-            {.fd = f->master >= 0 && !f->input_ended ? STDIN_FILENO : -1, .events = POLLIN},
+            {.fd = f->quiet ? -1 : f->master, .events = (short)(POLLIN | (pending ? POLLOUT : 0))},
+            {.fd = f->master >= 0 && room ? STDIN_FILENO : -1, .events = POLLIN},
         };
-        if (poll(p, 4, -1) < 0) {
+        int n = poll(p, 4, f->quiet ? TERMINAL_QUIET_MS : -1);
+        if (n < 0) {
             if (errno != EINTR) /* for want of memory; the command waits for its terminal */
                 nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
             continue;
         }
         if (p[1].revents)
             foreground_signals(f);
-        if (p[3].revents)
-            copy_input(f);
-        if (p[2].revents && f->master >= 0)
+        if (p[3].revents && terminal_input_take(&f->in, STDIN_FILENO) < 0)
+            f->lost = errno;
+        if (p[2].revents & POLLOUT && terminal_input_give(&f->in, f->master) < 0)
+            hang_up(f, errno);
+        if (p[2].revents & ~POLLOUT && f->master >= 0)
             copy_output(f);
-        if (p[0].revents && !(p[2].revents & POLLIN))
+        if (p[2].fd != f->master)
+            f->quiet =
+                f->quiet && n && !p[0].revents; /* or else it is looked at in the next round */
+        else if (p[0].revents && !(p[2].revents & POLLIN))
             return;
     }
 }
@@ -302,7 +299,8 @@ int spawn_foreground(struct spawn *s, struct error **err)
         if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0)
             ioctl(f.master, TIOCSWINSZ, &ws);
     }
-    if (s->terminal && raw_terminal_enter(&raw, STDIN_FILENO, err) < 0) {
+    if (s->terminal &&
+        (make_nonblocking(f.master, err) < 0 || raw_terminal_enter(&raw, STDIN_FILENO, err) < 0)) {
         proc_signal(f.pidfd, SIGKILL);
         spawn_wait(f.pidfd, NULL);
         goto out;

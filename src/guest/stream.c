@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/terminal.h"
 #include "guest/stream_internal.h"
 
 static void tell_room(void *arg)
@@ -17,8 +18,13 @@ struct stream *stream_new(struct loop *loop, const struct stream_kind *kind,
                           const struct stream_ops *ops, void *arg)
 {
     struct stream *s = xcalloc(1, sizeof *s);
-    *s = (struct stream){
-        .kind = kind, .loop = loop, .ops = ops, .arg = arg, .in = -1, .out = {-1, -1}};
+    *s = (struct stream){.kind = kind,
+                         .loop = loop,
+                         .ops = ops,
+                         .arg = arg,
+                         .last = '\n',
+                         .in = -1,
+                         .out = {-1, -1}};
     return s;
 }
 
@@ -64,6 +70,9 @@ void stream_input(struct stream *s, const char *data, size_t len)
 {
     if (!stream_takes_input(s))
         return;
+    if (!len)
+        return;
+    s->last = data[len - 1];
     str_append(&s->input, data, len);
     stream_flush(s);
 }
@@ -72,8 +81,18 @@ void stream_input_end(struct stream *s)
 {
     if (!stream_takes_input(s))
         return;
-    s->input_end = true;
+    if (s->types_end)
+        str_append(&s->input, TERMINAL_END, terminal_ends(s->last));
+    else
+        s->input_end = true;
+    s->last = '\n';
     stream_flush(s);
+}
+
+void stream_types_end(struct stream *s)
+{
+    if (s)
+        s->types_end = true;
 }
 
 void stream_hold(struct stream *s, bool hold)

@@ -25,7 +25,7 @@ struct stream_ops {
     /* It was full, and is not any more. */
     void (*input_room)(void *arg);
     /* Some of the input did not reach the command, or of the output did not come, though nobody
-     * closed it (errno). Never of a terminal, nor of an agent's command. */
+     * closed it (errno). Never of an agent's command. */
     void (*lost)(void *arg, int code);
     /* Of an agent's command alone: it has ended with this status, or -1: the agent is no more. */
     void (*ended)(void *arg, int status);
@@ -53,8 +53,10 @@ bool stream_takes_input(const struct stream *s);
 /* Whether it has enough for now: then input_room is called when it has not any more. */
 bool stream_full(struct stream *s);
 void stream_input(struct stream *s, const char *data, size_t len);
-/* The end comes behind all that was given. */
+/* The end comes behind all that was given. To one that types it more can be given then. */
 void stream_input_end(struct stream *s);
+/* It is a terminal, or a console: the end of its input is a character (base/terminal.h). */
+void stream_types_end(struct stream *s);
 
 /* Takes no more output, or does again: who it goes to has yet to take what there is. */
 void stream_hold(struct stream *s, bool hold);

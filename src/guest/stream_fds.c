@@ -17,7 +17,7 @@ static void watch(struct stream *s)
 {
     uint32_t room = s->takes_input && s->input.len ? EPOLLOUT : 0;
     for (int i = 0; i < 2; i++)
-        if (s->out[i] >= 0)
+        if (s->out[i] >= 0 && !s->quiet)
             loop_watch(s->loop, s->out[i],
                        (s->held ? 0 : EPOLLIN) | (s->out[i] == s->in ? room : 0), ready, s, NULL);
     if (s->in >= 0 && !is_terminal(s))
@@ -52,8 +52,6 @@ static ssize_t write_some(struct stream *s, const char *data, size_t len)
 
 static void write_end(struct stream *s)
 {
-    if (is_terminal(s))
-        return; /* the end is a character, which the user types */
     s->takes_input = false;
     let_go(s, &s->in);
 }
@@ -62,6 +60,21 @@ static void close_output(struct stream *s, int which)
 {
     if (!is_terminal(s))
         let_go(s, &s->out[which]);
+}
+
+static void look_again(void *arg)
+{
+    struct stream *s = arg;
+    s->quiet = false;
+    watch(s);
+}
+
+/* Nobody has the terminal's other side open now. It would be told of all the time. */
+static void be_quiet(struct stream *s)
+{
+    s->quiet = true;
+    loop_unwatch(s->loop, s->in);
+    loop_timer(s->loop, clock_ns() + TERMINAL_QUIET_MS * UINT64_C(1000000), look_again, s);
 }
 
 /* One read: false when there is nothing more now or for ever. */
@@ -79,10 +92,13 @@ static bool pump(struct stream *s, int which)
         return true;
     }
     int code = n < 0 ? errno : 0;
+    if (n == 0 && is_terminal(s)) {
+        be_quiet(s);
+        return false;
+    }
     if (is_terminal(s)) {
         s->takes_input = false;
         s->in = -1;
-        code = 0;
     }
     let_go(s, &s->out[which]);
     if (code)
@@ -109,6 +125,7 @@ static void ready(void *arg, int fd, uint32_t events)
 
 static void leave(struct stream *s)
 {
+    loop_timer(s->loop, UINT64_MAX, look_again, s);
     loop_unwatch(s->loop, s->in);
     for (int i = 0; i < 2; i++)
         loop_unwatch(s->loop, s->out[i]);
@@ -141,6 +158,7 @@ struct stream *stream_of_fds(struct loop *loop, int in, int out, int err,
     s->out[0] = out;
     s->out[1] = err;
     s->takes_input = in >= 0;
+    s->types_end = is_terminal(s);
     for (int i = 0; i < 2; i++)
         if (s->out[i] >= 0 && loop_watch(loop, s->out[i], EPOLLIN, ready, s, error) < 0) {
             stream_free(s);

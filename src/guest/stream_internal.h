@@ -28,10 +28,13 @@ struct stream {
     struct str input;
     bool takes_input; /* the command has not closed it, and its end was not passed on */
     bool input_end;   /* it ends behind what there is */
+    bool types_end;   /* and never otherwise than by a character */
+    char last;        /* character of its input so far */
     bool waited_for;  /* somebody found it full */
     bool held;
 
     int in, out[2]; /* of descriptors; -1: none (any more) */
+    bool quiet;     /* a terminal that nobody has open */
 
     struct agent_session *session; /* of an agent: the command, when it runs */
     size_t owed[2];                /* bytes of output that are not passed on yet */
