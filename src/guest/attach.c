@@ -13,12 +13,16 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/str.h"
 #include "base/terminal.h"
 #include "guest/control.h"
 
 #define CTRL_P 0x10
 #define CTRL_Q 0x11
+
+/* So long a guest may take to take what was typed before the keys that detach. */
+#define DETACH_NS 2000000000u
 
 struct attach {
     int fd;
@@ -180,6 +184,28 @@ static int relay(struct attach *a, int signals, struct error **err)
     return 0;
 }
 
+/* What was typed before the keys that detach is the guest's. */
+static int give_rest(struct attach *a, struct error **err)
+{
+    uint64_t end = clock_ns() + DETACH_NS, now;
+    struct pollfd p = {.fd = a->fd, .events = POLLOUT};
+    while (a->out.len && (now = clock_ns()) < end) {
+        int n = poll(&p, 1, (int)((end - now) / 1000000) + 1);
+        if (n < 0 && errno != EINTR)
+            return error_set(err, errno, "poll");
+        if (n > 0 && p.revents & (POLLHUP | POLLERR)) {
+            if (read_monitor(a, err) < 0)
+                return -1;
+            if (a->end == ATTACH_EXITED)
+                return 0; /* it has ended meanwhile */
+        } else if (n > 0) {
+            write_monitor(a);
+        }
+    }
+    return a->out.len ? error_set(err, 0, "detached, but the guest has not taken all of its input")
+                      : 0;
+}
+
 int attach_run(int fd, const struct attach_options *o, enum attach_end *end, int *status,
                struct error **err)
 {
@@ -199,6 +225,8 @@ int attach_run(int fd, const struct attach_options *o, enum attach_end *end, int
     a.at_terminal = raw.fd >= 0;
     if (r == 0)
         r = relay(&a, signals, err);
+    if (r == 0 && a.end == ATTACH_DETACHED)
+        r = give_rest(&a, err);
     raw_terminal_leave(&raw);
     if (r == 0 && a.input_code && (a.end == ATTACH_DETACHED || a.status == 0))
         r = error_set(err, 0, "read standard input: %s", strerror(a.input_code));

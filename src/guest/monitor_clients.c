@@ -178,11 +178,23 @@ void monitor_client_first(struct monitor *m, int fd, bool frames)
     client_send(p->c);
 }
 
+void monitor_clients_lost(struct monitor *m, const char *why)
+{
+    AUTO_FREE char *said = xasprintf("wirt: %s%s\n", why, m->g->spec.tty ? "\r" : "");
+    for (struct peer *p = m->peers; p; p = p->next) {
+        if (!p->attached)
+            continue;
+        p->lost = true;
+        frame_append(&p->c->out, FRAME_STDERR, said, strlen(said));
+        client_send(p->c);
+    }
+}
+
 void monitor_clients_exit(struct monitor *m)
 {
     for (struct peer *p = m->peers; p; p = p->next) {
         if (p->attached) {
-            char status = (char)m->g->exit_status;
+            char status = (char)(p->lost && !m->g->exit_status ? 125 : m->g->exit_status);
             tell_left_out(p);
             frame_append(&p->c->out, FRAME_EXIT, &status, 1);
             client_finish(p->c);

@@ -40,6 +40,7 @@ struct peer {
     bool sends_input, waits;
     bool stalled;                  /* it takes nothing: the guest goes on without it */
     uint64_t left_out;             /* bytes that it was not sent for that */
+    bool lost;                     /* something of the guest's streams, which it was told */
     const struct operation *asked; /* of which the machine's answer is waited for */
     json_object *answer;           /* to that, so far; owned */
     struct exec *exec;             /* a command of its own in a machine, or NULL */
@@ -130,6 +131,9 @@ void monitor_client_first(struct monitor *m, int fd, bool frames);
 void peer_attach(struct peer *p, bool sends_input);
 /* The connection has ended; for client_ops.closed. */
 void peer_closed(struct peer *p);
+/* Tells attached clients why something of the guest's streams was lost: for them, too, a status of
+ * 0 says that all was carried. */
+void monitor_clients_lost(struct monitor *m, const char *why);
 /* Tells attached and waiting clients that the guest has ended. */
 void monitor_clients_exit(struct monitor *m);
 /* Whether one has yet to take something. */

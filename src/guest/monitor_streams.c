@@ -151,7 +151,10 @@ static void said_ended(void *arg, int status)
 
 static void stream_lost(void *arg, int code)
 {
-    lost(arg, "carry its streams", code);
+    struct monitor *m = arg;
+    AUTO_FREE char *why = xasprintf("carry the guest's streams: %s", strerror(code));
+    lost(m, "carry its streams", code);
+    monitor_clients_lost(m, why);
 }
 
 static const struct stream_ops main_ops = {

@@ -7,11 +7,13 @@ go; and a terminal is what it was before."""
 # timeout: 7200
 import os
 import pty
+import shlex
 import subprocess
 import sys
 import tempfile
 import termios
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../container"))
 from bundle import BUILD, Skip, check, equal, main, need_rights  # noqa: E402
@@ -50,9 +52,26 @@ class Exec(Carry):
         return [*self.own, "exec", "-i", self.name, "cat"]
 
 
+class Then:
+    """Something else with what `run` has started; all of it under the injector, so that the monitor's part
+    is, too."""
+
+    def command(self):
+        return ["sh", "-c", f"{shlex.join(super().command())} >/dev/null && exec {shlex.join(self.then())}"]
+
+    def then(self):
+        return [*self.own, "attach", self.name]
+
+
+class Attach(Then, Carry):
+    thin = 4
+    how = ("-di",)
+
+
 class Terminal(Wirt):
     how = ("-it",)
     shell = ["sh", "-c", "test -t 1 && read x && echo got $x"]
+    typed = b"hello\n"
 
     def command(self):
         return [*self.own, "run", *self.how, "--name", self.name, "--as", self.wall,
@@ -61,10 +80,11 @@ class Terminal(Wirt):
     def inject(self, *options):
         ours, its = pty.openpty()
         mode = termios.tcgetattr(its)
+        mode[0] &= ~termios.IXON  # or else it would keep a ctrl-q to itself
         mode[3] &= ~termios.ECHO
         termios.tcsetattr(its, termios.TCSANOW, mode)
         mode = termios.tcgetattr(its)
-        os.write(ours, b"hello\n")
+        os.write(ours, self.typed)
         said = []
 
         def listen():
@@ -93,10 +113,13 @@ class Terminal(Wirt):
             return p.returncode, out, report.read().split("\n")
 
     def done(self, out):
+        self.answered(out)
         equal(self.held, False)
-        check("got hello" in out, f"it said {out!r}")
         check(self.restored or "terminal" in out.replace("got hello", ""),
               "the terminal is not what it was, and nobody says so")
+
+    def answered(self, out):
+        check("got hello" in out, f"it said {out!r}")
 
 
 class ExecTerminal(Terminal):
@@ -105,6 +128,30 @@ class ExecTerminal(Terminal):
 
     def command(self):
         return [*self.own, "exec", "-it", self.name, *self.shell]
+
+
+class AttachTerminal(Then, Terminal):
+    thin = 4
+    how = ("-dit",)
+
+
+class Detach(Terminal):
+    """What was typed before the keys that detach is the guest's."""
+    thin = 2
+    shell = ["sh", "-c", "read x && echo got $x && exec sleep 1000"]
+    typed = b"hello\n\x10\x11"
+
+    def answered(self, out):
+        equal(self.status(), "running")
+        end = time.monotonic() + 10
+        while "got hello" not in (log := self.ok("logs", self.name)):
+            check(time.monotonic() < end, f"its log: {log!r}")
+            time.sleep(0.02)
+
+
+class DetachAttached(Then, Detach):
+    thin = 4
+    how = ("-dit",)
 
 
 class Machine(Wirt):
@@ -146,8 +193,62 @@ class MachineCarry(Machine):
         check(out == TEXT, f"{len(out)} of {len(TEXT)} bytes")
 
 
+class MachineAttach(Then, MachineCarry):
+    thin = 12
+    how = ("-di",)
+
+
+class MachineExecFirst(MachineAttach):
+    """A command besides the first one: the monitor's part of it, too."""
+    how = ("-d",)
+    command_line = ("sleep", "1000")
+
+    def then(self):
+        return [*self.own, "exec", "-i", self.name, "cat"]
+
+
+class Within:
+    """Of a machine that runs from one time to the next."""
+    seconds = 60
+    waits = ["sh", "-c", "while :; do sleep 1; done"]
+
+    def __init__(self):
+        file = BUILD / "guest/vmlinux"
+        if not os.path.exists(file):
+            raise Skip(f"{file} is not there (make guest)")
+        super().__init__("process")  # which has the same root file system
+
+    def before(self):
+        if not self.ids():
+            self.ok("run", "-d", "--name", self.name, "--as", "machine", "--memory", "128m",
+                    str(self.root), *self.waits)
+            self.ok("exec", self.name, "true")
+
+    def clean(self):
+        equal(self.status(), "running")
+
+    def left(self):
+        """Who goes takes the command along."""
+        return self.ok("exec", self.name, "sh", "-c", "pgrep -x cat || true").split()
+
+    def end(self):
+        for i in self.ids():
+            self.ok("rm", "-f", i)
+        super().end()
+
+
+class MachineExec(Within, Exec):
+    thin = 1
+
+
+class MachineExecTerminal(Within, ExecTerminal):
+    shell = ["sh", "-c", "test -t 1 && read x && echo got $x | cat"]
+
+
 NAMES = {Carry: "run -i, by files", CarryRm: "run -i --rm, by files", Exec: "exec -i, by files",
-         Terminal: "run -it", ExecTerminal: "exec -it"}
+         Attach: "run -di, attach, by files", Terminal: "run -it", ExecTerminal: "exec -it",
+         AttachTerminal: "run -dit, attach", Detach: "run -it, detach by keys",
+         DetachAttached: "run -dit, attach, detach by keys"}
 
 
 def add_test(name, make, what):
@@ -166,4 +267,8 @@ for wall in ("container", "process"):
         add_test(f"{wall}_{kind.__name__.lower()}", lambda wall=wall, kind=kind: kind(wall), f"{wall}: {said}")
 add_test("machine", Machine, "machine: run --rm, attached")
 add_test("machine_carry", MachineCarry, "machine: run -i, by files")
+add_test("machine_attach", MachineAttach, "machine: run -di, attach, by files")
+add_test("machine_run_exec", MachineExecFirst, "machine: run -d, exec -i, by files")
+add_test("machine_exec", MachineExec, "machine: exec -i, by files")
+add_test("machine_exec_terminal", MachineExecTerminal, "machine: exec -it")
 main(globals())
