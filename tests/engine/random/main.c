@@ -73,10 +73,12 @@ static void work(const struct options *o, unsigned job, struct progress *g, uint
             start_harts(&w, harts);
         }
         for (; mine && g->seed < stop && g->seed < end; g->seed++) {
+            uint32_t mask = mask_of(o, g->seed);
+            if (!mask)
+                continue;
             generate(p, g->seed, (struct setting){.arena = w.arena});
             g->programs++;
-            enum verdict v =
-                try_program(reference, harts, mask_of(o, g->seed), p, &g->tier, why, sizeof why);
+            enum verdict v = try_program(reference, harts, mask, p, &g->tier, why, sizeof why);
             g->dropped += v == DROPPED;
             g->found = v == DIFFERS;
             if (g->found)
@@ -148,12 +150,6 @@ int main(int argc, char **argv)
 {
     struct options o = {.seed = 1, .count = 40000, .workers = 2, .tier = -1};
     parse_options(argc, argv, "--jobs", MAX_JOBS, &o);
-    if (o.tier >= 0 && o.count == 1 && !seed_runs(o.seed, (unsigned)o.tier)) {
-        fprintf(stderr, "random_blocks: the program of seed %" PRIu64 " cannot run on %s: %s\n",
-                o.seed, tiers[o.tier].name,
-                "no host pages can be at its addresses, or in this build");
-        return 2;
-    }
     struct progress *progress = shared_memory(MAX_JOBS * sizeof *progress);
     unsigned bad = run(&o, progress);
     struct progress all = {0};
@@ -167,10 +163,12 @@ int main(int argc, char **argv)
            " blocks of %" PRIu64 " instructions translated\n",
            o.seed, all.programs, all.dropped, all.blocks, all.insns);
     const char *name = "random blocks are translated as each instruction alone is interpreted";
-    if (bad)
+    if (!all.programs)
+        printf("not ok - %s: that tier is for none of these seeds\n", name);
+    else if (bad)
         printf("not ok - %s: %u of %" PRIu64 " programs differ\n", name, bad, all.programs);
     else
         printf("ok - %s (%" PRIu64 " programs from seed %" PRIu64 ")\n", name, all.programs,
                o.seed);
-    return bad != 0;
+    return bad != 0 || !all.programs;
 }
