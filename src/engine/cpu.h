@@ -69,21 +69,13 @@ struct tlb {
     struct tlb_entry store[1 << TLB_BITS];
 };
 
-struct jump_entry {
-    uint64_t pc;
-    const void *code;
-};
+#define N_JUMP_TABLES 4
 
-#define JUMP_BITS 12
-
-/* Guest pc -> translated code, for indirect jumps and jumps to another page. One for each context,
- * with a table for MODE_FP_SLOW beside the other one: programs change the rounding mode often. The
- * engine empties it by itself when the rest of the mode or generation are not its cpu's and
- * engine's. */
+/* Where jumps of one context lead: jumps.h. All zero is an empty one; free it with jump_cache_free.
+ */
 struct jump_cache {
-    struct jump_entry entry[2][1 << JUMP_BITS]; /* the second one: with MODE_FP_SLOW */
-    uint64_t mode, generation;
-    bool slow_used; /* else the second one holds anything */
+    struct jump_table *table[N_JUMP_TABLES]; /* one a mode, made when it is first used */
+    unsigned next_victim;
 };
 
 struct cpu {
@@ -116,9 +108,9 @@ struct cpu {
         uint64_t shadow_limit; /* calls below it leave; UINT64_MAX when an exit is requested */
         uint64_t shadow_base;  /* where it is empty */
         uint64_t call_return;  /* where translated code called C from */
-        struct jump_entry *jump_entries; /* the table of cpu->jumps for cpu->mode */
-        uint64_t exit_arg;               /* number of the link that translated code was left by */
-        uint64_t failed;                 /* a memory helper failed: cpu->trap is set */
+        struct jump_table *jump_table; /* that of cpu->jumps for cpu->mode */
+        uint64_t exit_arg;             /* number of the link that translated code was left by */
+        uint64_t failed;               /* a memory helper failed: cpu->trap is set */
         uint64_t spill[72];
         struct shadow_stack {
             void *map; /* with room below for what is pushed before a check */
@@ -127,7 +119,7 @@ struct cpu {
         } shadow[2];          /* U mode's; that of S and M */
         struct tlb *user_tlb; /* whose return addresses shadow[0] holds */
         uint64_t generation;  /* the engine's, when the shadow stacks were last emptied */
-        struct jump_cache *own_jumps;
+        struct jump_cache own_jumps;
         void *ir;         /* scratch for lifting */
         void *fault_jmp;  /* interpreter, helpers: where a host fault goes */
         struct cpu *next; /* list of the engine's cpus */

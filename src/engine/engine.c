@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "engine/internal.h"
-#include "engine/tlb.h"
+#include "engine/jumps.h"
 
 #define MXCSR_DEFAULT   0x1f80 /* all exceptions masked, round to nearest */
 #define CACHE_BYTES     ((size_t)64 << 20)
@@ -53,12 +53,10 @@ int engine_attach(struct engine *e, struct cpu *cpu, struct error **err)
     cpu->ops = e->config.ops;
     cpu->res_addr = UINT64_MAX;
     cpu->p.ir = xcalloc(1, sizeof(struct ir_block));
-    cpu->p.own_jumps = xcalloc(1, sizeof *cpu->p.own_jumps);
     if (!cpu->jumps)
-        cpu->jumps = cpu->p.own_jumps;
+        cpu->jumps = &cpu->p.own_jumps;
     if (shadow_init(cpu, err) < 0) {
         free(cpu->p.ir);
-        free(cpu->p.own_jumps);
         return -1;
     }
     cpu->p.guest_mxcsr = MXCSR_DEFAULT;
@@ -87,7 +85,7 @@ void engine_detach(struct cpu *cpu)
     pthread_mutex_unlock(&e->lock);
     shadow_free(cpu);
     free(cpu->p.ir);
-    free(cpu->p.own_jumps);
+    jump_cache_free(&cpu->p.own_jumps);
 }
 
 void engine_request_exit(struct cpu *cpu)
@@ -96,15 +94,11 @@ void engine_request_exit(struct cpu *cpu)
     __atomic_store_n(&cpu->p.shadow_limit, UINT64_MAX, __ATOMIC_SEQ_CST);
 }
 
+/* In translated code, or on the way there, the generation stays what it is. */
 static void select_jumps(struct cpu *cpu)
 {
-    struct jump_cache *j = cpu->jumps;
-    bool slow = cpu->mode & MODE_FP_SLOW;
-    if (slow && !j->slow_used) {
-        memset(j->entry[1], 0xff, sizeof j->entry[1]);
-        j->slow_used = true;
-    }
-    cpu->p.jump_entries = j->entry[slow];
+    uint64_t generation = atomic_load(&cpu->engine->generation);
+    cpu->p.jump_table = jump_cache_table(cpu->jumps, cpu->mode, generation);
 }
 
 void engine_set_context(struct cpu *cpu, struct tlb *tlb, struct jump_cache *jumps)
@@ -249,13 +243,6 @@ int engine_fork_child(struct engine *e, struct cpu *self, struct error **err)
 /* Before code is entered: drops what an older generation or another mode left behind. */
 static void check_caches(struct cpu *cpu, uint64_t generation)
 {
-    struct jump_cache *j = cpu->jumps;
-    uint64_t mode = cpu->mode & ~(uint32_t)MODE_FP_SLOW;
-    if (j->generation != generation || j->mode != mode) {
-        jump_cache_flush(j);
-        j->generation = generation;
-        j->mode = mode;
-    }
     if (cpu->p.generation != generation) {
         shadow_reset_all(cpu);
         cpu->p.generation = generation;
@@ -325,16 +312,16 @@ static enum engine_exit run_translated(struct cpu *cpu)
             return EXIT_REQUEST;
         uint64_t generation = atomic_load(&e->generation);
         check_caches(cpu, generation);
-        struct jump_entry *j = &cpu->p.jump_entries[(cpu->pc >> 1) & ((1 << JUMP_BITS) - 1)];
-        const uint8_t *code = j->code;
-        if (j->pc != cpu->pc || search) {
+        const uint8_t *code = search ? NULL : jump_table_find(cpu->p.jump_table, cpu->pc);
+        if (!code) {
             struct found f = find_block(cpu);
             if (f.what == TRAPPED)
                 return EXIT_TRAP;
             if (f.what == AGAIN)
                 continue;
             code = f.code;
-            *j = (struct jump_entry){.pc = cpu->pc, .code = f.code};
+            if (!from_link) /* the next time, a link is no jump */
+                jump_table_enter(cpu->p.jump_table, cpu->pc, code);
             if (from_link && link_generation == generation)
                 patch_link(e, cpu->p.exit_arg, generation, &f);
         }

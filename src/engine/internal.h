@@ -57,6 +57,7 @@ struct engine {
             *leave_request_link; /* called; the link's number follows the call */
         const uint8_t *leave_jump, *leave_again, *leave_request; /* rax: guest pc */
         const uint8_t *jump;        /* rax: guest pc; probes the jump cache */
+        const uint8_t *jump_second; /* the same, jumped to or called: not its first entry */
         const uint8_t *return_miss; /* the same, and the shadow stack is void */
         const uint8_t *leave_trap;  /* cpu->pc, cpu->trap are set */
         const uint8_t *leave;       /* eax: enum leave; cpu->pc is set */

@@ -33,11 +33,4 @@ static inline void tlb_flush(struct tlb *t)
     memset(t, 0xff, sizeof *t);
 }
 
-/* Leaves mode and generation, which say what later entries are worth. */
-static inline void jump_cache_flush(struct jump_cache *j)
-{
-    memset(j->entry[0], 0xff, sizeof j->entry[0]);
-    j->slow_used = false;
-}
-
 #endif

@@ -7,6 +7,7 @@
  * TLB for its kernel. */
 #include <string.h>
 
+#include "engine/jumps.h"
 #include "engine/tlb.h"
 #include "machine/board.h"
 
@@ -32,8 +33,7 @@ static bool flush_code(struct context *c)
 {
     if (!c->any_code)
         return false;
-    jump_cache_flush(&c->jumps[0]);
-    jump_cache_flush(&c->jumps[1]);
+    jump_cache_flush(&c->jumps);
     memset(c->fetch, 0xff, sizeof c->fetch);
     memset(c->code, 0, sizeof c->code);
     memset(c->mega_code, 0, sizeof c->mega_code);
@@ -157,10 +157,8 @@ void context_select(struct hart *h)
     h->code = h->data = lookup(h, class);
     if (hart_priv(h) == PRIV_M && (h->mstatus & MSTATUS_MPRV))
         h->data = lookup(h, (class & ~(unsigned)CLASS_PRIV) | (h->mstatus >> 11 & 3));
-    /* Code translated with and without floating point differs, and so does what jumps lead to. */
-    struct jump_cache *jumps = &h->code->jumps[h->cpu.mode & MODE_FS_OFF ? 1 : 0];
-    if (h->cpu.tlb != &h->data->tlb || h->cpu.jumps != jumps)
-        engine_set_context(&h->cpu, &h->data->tlb, jumps);
+    if (h->cpu.tlb != &h->data->tlb || h->cpu.jumps != &h->code->jumps)
+        engine_set_context(&h->cpu, &h->data->tlb, &h->code->jumps);
 }
 
 /* Drops what the context has of the 4 KiB page at va, and of the larger page it was cut from.

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "engine/jumps.h"
 #include "jail/filter.h"
 #include "machine/board.h"
 
@@ -43,6 +44,8 @@ void hart_destroy(struct hart *h)
 {
     if (h->timer_fd >= 0)
         close(h->timer_fd);
+    for (unsigned i = 0; h->contexts && i < N_CONTEXTS; i++)
+        jump_cache_free(&h->contexts[i].jumps);
     if (h->contexts)
         munmap(h->contexts, N_CONTEXTS * sizeof *h->contexts);
     free(h->drops);

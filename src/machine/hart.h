@@ -84,7 +84,7 @@ struct fetch_entry {
 /* What one privilege class of one address space has cached. */
 struct context {
     struct tlb tlb;
-    struct jump_cache jumps[2]; /* the second one with floating point off */
+    struct jump_cache jumps;
     struct fetch_entry fetch[1 << FETCH_BITS];
     bool used;
     uint64_t satp; /* 0: not translated; S mode's contexts: the latest one they served */

@@ -72,6 +72,7 @@ struct engine *rig_start(struct engine_config config)
 void rig_end(struct engine *e)
 {
     engine_detach(&rig_cpu);
+    jump_cache_free(&jumps);
     engine_free(e);
 }
 

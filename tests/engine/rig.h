@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "engine/internal.h"
+#include "engine/jumps.h"
 #include "engine/tlb.h"
 
 #define RIG_PC    UINT64_C(0x7f0012345000) /* of rig_code; no immediate of the host's */

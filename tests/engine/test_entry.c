@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "engine/engine.h"
+#include "engine/jumps.h"
 #include "engine/tlb.h"
 
 #define PAGE   4096u
@@ -78,8 +79,6 @@ static void start(bool interpret)
     assert_non_null(engine);
     assert_int_equal(engine_attach(engine, &cpu, &err), 0);
     tlb_flush(&tlb);
-    jump_cache_flush(&jumps[0]);
-    jump_cache_flush(&jumps[1]);
     engine_set_context(&cpu, &tlb, &jumps[0]);
     second = 1;
 }
@@ -87,6 +86,8 @@ static void start(bool interpret)
 static void stop(void)
 {
     engine_detach(&cpu);
+    jump_cache_free(&jumps[0]);
+    jump_cache_free(&jumps[1]);
     engine_free(engine);
 }
 

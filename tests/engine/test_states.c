@@ -14,6 +14,7 @@
 #include "engine/fp.h"
 #include "engine/internal.h"
 #include "engine/ir.h"
+#include "engine/jumps.h"
 #include "engine/tlb.h"
 
 #define PC    UINT64_C(0x1000)

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "engine/internal.h"
+#include "engine/jumps.h"
 #include "engine/tlb.h"
 
 #define PAGES 4096u /* of guest memory, from address 0 */

@@ -82,6 +82,7 @@ struct mem {
     enum reg base, index;
     int scale;
     int32_t disp;
+    bool wide; /* disp takes four bytes whatever its value */
 };
 
 /* Writes from p to end and no further: what does not fit is left out, and said by `full`. Then
@@ -94,12 +95,17 @@ struct assembler {
 
 static inline struct mem mem_at(enum reg base, int32_t disp)
 {
-    return (struct mem){base, NO_REG, 0, disp};
+    return (struct mem){base, NO_REG, 0, disp, false};
+}
+
+static inline struct mem mem_wide(enum reg base, int32_t disp)
+{
+    return (struct mem){base, NO_REG, 0, disp, true};
 }
 
 static inline struct mem mem_index(enum reg base, enum reg index, int scale, int32_t disp)
 {
-    return (struct mem){base, index, scale, disp};
+    return (struct mem){base, index, scale, disp, false};
 }
 
 /* Answers where the next n bytes go, and goes on behind them. When they do not fit, the last n that
@@ -144,7 +150,7 @@ static inline void put_mem(struct assembler *a, unsigned reg, struct mem m)
 {
     unsigned r = (reg & 7) << 3, base = (unsigned)m.base & 7;
     bool sib = m.index != NO_REG || base == RSP;
-    unsigned mod = m.disp == 0 && base != RBP ? 0 : fits8(m.disp) ? 1 : 2;
+    unsigned mod = m.wide ? 2 : m.disp == 0 && base != RBP ? 0 : fits8(m.disp) ? 1 : 2;
     put8(a, mod << 6 | r | (sib ? 4u : base));
     if (sib)
         put8(a,

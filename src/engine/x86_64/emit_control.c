@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/str.h"
+#include "engine/jumps.h"
 
 struct cold *add_cold(struct emit *m, int kind)
 {
@@ -141,38 +142,53 @@ static bool may_link(const struct emit *m, uint64_t target)
            ((target & ~0xfffull) == (m->ir->pc & ~0xfffull) && (target & 0xfff) != 0xffe);
 }
 
-/* rax: guest pc. Leaves rcx at its entry in the jump cache, and the flags at equal when it is
- * there. */
+/* rax: guest pc. Leaves rdx at the jump cache's table, rcx at the pc's first entry there, and the
+ * flags at equal when it is in it. */
 void emit_jump_probe(struct assembler *a)
 {
     _Static_assert(sizeof(struct jump_entry) == 16, "scaled by 8 from pc bits above bit 0");
-    load64(a, RDX, CPU(p.jump_entries));
+    _Static_assert(offsetof(struct jump_table, first) == 0, "indexed from the table's start");
+    load64(a, RDX, CPU(p.jump_table));
     mov_rr32(a, RCX, RAX);
     alu_ri(a, false, ALU_AND, RCX, ((1 << JUMP_BITS) - 1) << 1);
     lea(a, true, RCX, mem_index(RDX, RCX, 3, 0));
     alu_rm(a, true, ALU_CMP, RAX, mem_at(RCX, 0));
 }
 
-/* A jump to a fixed pc that lies behind a page boundary: through its one entry of the jump cache.
+/* Where in the table at rcx the jump cache has target first: its pc, and its code. What depends on
+ * the target is the displacement alone, of four bytes whatever its value: so the code is as long
+ * for every target. */
+static struct mem cached_pc(uint64_t target)
+{
+    return mem_wide(RCX, (int32_t)(jump_first(target) * sizeof(struct jump_entry)));
+}
+
+static struct mem cached_code(uint64_t target)
+{
+    struct mem at = cached_pc(target);
+    at.disp += (int32_t)offsetof(struct jump_entry, code);
+    return at;
+}
+
+/* A jump to a fixed pc that lies behind a page boundary: through its first entry of the jump cache.
  */
 static void jump_by_cache(struct emit *m, uint64_t target, bool call)
 {
     struct assembler *a = &m->a;
-    int32_t entry = (int32_t)((target & (((1u << JUMP_BITS) - 1) << 1)) * 8);
     mov_ri(a, RAX, target);
-    load64(a, RCX, CPU(p.jump_entries));
-    alu_rm(a, true, ALU_CMP, RAX, mem_at(RCX, entry));
+    load64(a, RCX, CPU(p.jump_table));
+    alu_rm(a, true, ALU_CMP, RAX, cached_pc(target));
     uint8_t *miss = jcc_short(a, CC_NE);
     if (call) {
-        call_mem(a, mem_at(RCX, entry + 8));
+        call_mem(a, cached_code(target));
         uint8_t *done = jmp_short(a);
         set_short(a, miss);
-        call_to(a, stub(m, m->e->stubs.leave_jump));
+        call_to(a, stub(m, m->e->stubs.jump_second));
         set_short(a, done);
     } else {
-        jmp_mem(a, mem_at(RCX, entry + 8));
+        jmp_mem(a, cached_code(target));
         set_short(a, miss);
-        jmp_to(a, stub(m, m->e->stubs.leave_jump));
+        jmp_to(a, stub(m, m->e->stubs.jump_second));
     }
 }
 
@@ -319,7 +335,7 @@ static void emit_jump_register(struct emit *m, unsigned n)
     check_request_rax(m);
     if (!(i->flags & IR_CALL)) {
         emit_jump_probe(a);
-        jcc_to(a, CC_NE, stub(m, m->e->stubs.leave_jump));
+        jcc_to(a, CC_NE, stub(m, m->e->stubs.jump_second));
         jmp_mem(a, mem_at(RCX, 8));
         return;
     }
@@ -335,7 +351,7 @@ static void emit_jump_register(struct emit *m, unsigned n)
     call_mem(a, mem_at(RCX, 8));
     uint8_t *done = jmp_short(a);
     set_short(a, miss);
-    call_to(a, stub(m, m->e->stubs.leave_jump));
+    call_to(a, stub(m, m->e->stubs.jump_second));
     set_short(a, done);
     land(m, i->aux);
 }

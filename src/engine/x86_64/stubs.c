@@ -1,6 +1,7 @@
 /* Fixed pieces of host code: into translated code, out of it, and from it into C. */
 #include <assert.h>
 
+#include "engine/jumps.h"
 #include "engine/x86_64/emit.h"
 
 enum {
@@ -90,12 +91,39 @@ static void emit_leave_to(struct assembler *a, enum leave why, const uint8_t *le
     leave_because(a, why, leave);
 }
 
+/* rax: guest pc, jumped to or called, which is not in the jump cache's first entry: by one of its
+ * second two, which becomes the first. */
+static void emit_jump_second(struct assembler *a, const uint8_t *leave_jump)
+{
+    const int32_t code = offsetof(struct jump_entry, code);
+    const int32_t second = offsetof(struct jump_table, second), way = sizeof(struct jump_entry);
+    load64(a, RDX, CPU(p.jump_table));
+    mov_rr(a, RCX, RAX); /* jump_second() */
+    shift_ri(a, true, SH_SHR, RCX, JUMP_BITS);
+    alu_rr(a, false, ALU_XOR, RCX, RAX);
+    alu_ri(a, false, ALU_AND, RCX, ((1 << JUMP_SET_BITS) - 1) << 1);
+    alu_rr(a, false, ALU_ADD, RCX, RCX);
+    lea(a, true, RCX, mem_index(RDX, RCX, 3, second));
+    load64(a, RSI, mem_at(RCX, code));
+    alu_rm(a, true, ALU_CMP, RAX, mem_at(RCX, 0));
+    uint8_t *found = jcc_short(a, CC_E);
+    alu_rm(a, true, ALU_CMP, RAX, mem_at(RCX, way));
+    jcc_to(a, CC_NE, leave_jump);
+    load64(a, RSI, mem_at(RCX, way + code));
+    set_short(a, found);
+    mov_rr32(a, RCX, RAX);
+    alu_ri(a, false, ALU_AND, RCX, ((1 << JUMP_BITS) - 1) << 1);
+    store64(a, mem_index(RDX, RCX, 3, 0), RAX);
+    store64(a, mem_index(RDX, RCX, 3, code), RSI);
+    op_rr(a, false, 0xff, 4, RSI); /* jmp rsi */
+}
+
 /* rax: guest pc: to its code if the jump cache knows it. */
-static void emit_jump(struct assembler *a, const uint8_t *leave_jump)
+static void emit_jump(struct assembler *a, const uint8_t *jump_second)
 {
     emit_jump_probe(a);
-    jcc_to(a, CC_NE, leave_jump);
-    jmp_mem(a, mem_at(RCX, 8));
+    jcc_to(a, CC_NE, jump_second);
+    jmp_mem(a, mem_at(RCX, offsetof(struct jump_entry, code)));
 }
 
 /* rax(rdi = cpu, rsi, rdx, rcx), called with the caller's address on the shadow stack. With
@@ -189,7 +217,8 @@ void emit_stubs(struct engine *e)
     STUB(leave_again, emit_leave_to(a, LEAVE_AGAIN, RW(leave)));
     STUB(leave_request, emit_leave_to(a, LEAVE_REQUEST, RW(leave)));
     STUB(leave_trap, leave_because(a, LEAVE_TRAP, RW(leave)));
-    STUB(jump, emit_jump(a, RW(leave_jump)));
+    STUB(jump_second, emit_jump_second(a, RW(leave_jump)));
+    STUB(jump, emit_jump(a, RW(jump_second)));
     STUB(call, emit_call(a, false, RW(leave)));
     STUB(call_memory, emit_call(a, true, RW(leave)));
     STUB(return_miss, emit_return_miss(a, RW(leave_request), RW(jump)));

@@ -109,6 +109,7 @@ void hart_attach(struct hart *h, struct engine *e)
 void hart_detach(struct hart *h)
 {
     engine_detach(&h->cpu);
+    jump_cache_free(&h->jumps);
 }
 
 struct hart *hart_beside(struct world *w, const struct tier *t, struct engine *e)
@@ -133,7 +134,7 @@ void hart_free(struct hart *h)
 {
     struct engine *e = h->cpu.engine;
     if (e) {
-        engine_detach(&h->cpu);
+        hart_detach(h);
         if (!e->cpus)
             engine_free(e);
     }

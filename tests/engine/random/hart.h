@@ -2,6 +2,7 @@
 #ifndef WIRT_TESTS_HART_H
 #define WIRT_TESTS_HART_H
 
+#include "engine/jumps.h"
 #include "engine/tlb.h"
 #include "world.h"
 
