@@ -64,7 +64,7 @@ class Then:
 
 
 class Attach(Then, Carry):
-    thin = 4
+    thin = 8
     how = ("-di",)
 
 
@@ -131,13 +131,13 @@ class ExecTerminal(Terminal):
 
 
 class AttachTerminal(Then, Terminal):
-    thin = 4
+    thin = 8
     how = ("-dit",)
 
 
 class Detach(Terminal):
     """What was typed before the keys that detach is the guest's."""
-    thin = 2
+    thin = 4
     shell = ["sh", "-c", "read x && echo got $x && exec sleep 1000"]
     typed = b"hello\n\x10\x11"
 
@@ -150,7 +150,7 @@ class Detach(Terminal):
 
 
 class DetachAttached(Then, Detach):
-    thin = 4
+    thin = 8
     how = ("-dit",)
 
 
@@ -194,7 +194,7 @@ class MachineCarry(Machine):
 
 
 class MachineAttach(Then, MachineCarry):
-    thin = 12
+    thin = 24
     how = ("-di",)
 
 
