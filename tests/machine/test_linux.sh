@@ -1,6 +1,6 @@
 #!/bin/bash
 # Debian's kernel on one and on four harts, under load, through a reboot, and under OpenSBI.
-# timeout: 400
+# timeout: 600
 . "$(dirname "$0")/../lib.sh"
 boot=$build/tests/machine-boot
 if [ ! -f "$guest/vmlinux" ]; then
@@ -31,12 +31,12 @@ contains "four harts" "
 said=$(linux "i=0; while [ \$i -lt 100 ]; do /bin/busybox true & i=\$((i+1)); done; wait; echo forked \$i" --harts 3)
 contains "100 processes on three harts" "forked 100" "$said"
 
-timeout 60 "$boot" --kernel "$guest/vmlinux" --initrd "$guest/initramfs.cpio.gz" --memory 256M \
+timeout 200 "$boot" --kernel "$guest/vmlinux" --initrd "$guest/initramfs.cpio.gz" --memory 256M \
     --append "console=ttyS0 quiet wirt.run=\"echo up; sleep 1; reboot -f\"" \
     </dev/null >"$scratch/out" 2>&1 &
 pid=$!
 twice() { [ "$(grep -c '^up' "$scratch/out")" -ge 2 ]; }
-check "reboot" wait_for 40 twice
+check "reboot" wait_for 180 twice # two boots, each as long as one may take above
 kill $pid
 wait $pid 2>/dev/null
 
