@@ -91,18 +91,17 @@ static void index_segments(struct block_table *t, struct block *b)
 }
 
 /* Cuts the block's guest instructions into runs of consecutive addresses that stay on one page. */
-static void add_segments(struct block_table *t, struct block *b, const struct ir_block *ir,
-                         bool paged, const uint8_t *page_host, const uint8_t *page2_host)
+void blocks_source(const struct ir_block *ir, bool paged, const uint8_t *page_host,
+                   const uint8_t *page2_host, struct block_source *out)
 {
     uint32_t total = 0, n = 0;
-    struct segment segments[2 * BLOCK_MAX_INSNS];
-    b->bytes = blocks_alloc(t, ir->n_bytes);
+    struct segment *segments = out->segments;
     for (uint32_t i = 0; i < ir->n_guest; i++) {
         unsigned length = ir->guest_len[i], offset = (unsigned)(ir->guest_pc[i] & 0xfff);
         uint64_t start = paged ? ir->page + offset : ir->guest_pc[i];
         if (n && segments[n - 1].addr + segments[n - 1].len == start && offset &&
             offset + length <= 0x1000) { /* nearly all go on in the same segment */
-            memcpy(b->bytes + total, &ir->guest_raw[i], length);
+            memcpy(out->copy + total, &ir->guest_raw[i], length);
             segments[n - 1].len += length;
             total += length;
             continue;
@@ -119,25 +118,29 @@ static void add_segments(struct block_table *t, struct block *b, const struct ir
                 *s = (struct segment){.addr = addr, .host = host, .at = total};
             }
             uint16_t bits = (uint16_t)(ir->guest_raw[i] >> (half * 8));
-            memcpy(b->bytes + total, &bits, 2);
+            memcpy(out->copy + total, &bits, 2);
             s->len += 2;
             total += 2;
         }
     }
-    b->n_segments = n;
-    b->segments = blocks_alloc(t, n * sizeof *segments);
-    memcpy(b->segments, segments, n * sizeof *segments);
+    out->n_segments = n;
+    out->bytes = out->copy;
 }
 
-struct block *blocks_add(struct block_table *t, const struct ir_block *ir, bool paged,
-                         const uint8_t *page_host, const uint8_t *page2_host)
+struct block *blocks_add(struct block_table *t, const struct block_key *key,
+                         const struct block_source *from)
 {
     struct block *b = blocks_alloc(t, sizeof *b);
-    b->pc = ir->pc;
-    b->page = ir->page;
-    b->page2 = ir->page2;
-    b->mode = ir->mode;
-    add_segments(t, b, ir, paged, page_host, page2_host);
+    const struct segment *last = &from->segments[from->n_segments - 1];
+    b->pc = key->pc;
+    b->page = key->page;
+    b->page2 = key->page2;
+    b->mode = key->mode;
+    b->n_segments = from->n_segments;
+    b->segments = blocks_alloc(t, from->n_segments * sizeof *b->segments);
+    memcpy(b->segments, from->segments, from->n_segments * sizeof *b->segments);
+    b->bytes = blocks_alloc(t, last->at + last->len);
+    memcpy(b->bytes, from->bytes, last->at + last->len);
     struct block **head = &t->hash[block_hash(b->pc, b->page, b->mode)];
     b->hash_next = *head;
     *head = b;

@@ -98,10 +98,21 @@ void blocks_make_stale(struct block_table *t, struct block *b);
  * blocks_by_code. */
 void blocks_forget(struct block_table *t, struct block *b);
 
-/* Makes a block for ir, with copies of the code bytes that it was made from. host(pc) answers where
- * the bytes at pc are. */
-struct block *blocks_add(struct block_table *t, const struct ir_block *ir, bool paged,
-                         const uint8_t *page_host, const uint8_t *page2_host);
+/* The guest's code that a block is made from: its bytes, and the runs of them that lie together. */
+struct block_source {
+    const uint8_t *bytes;
+    uint32_t n_segments;
+    struct segment segments[2 * BLOCK_MAX_INSNS];
+    uint8_t copy[4 * BLOCK_MAX_INSNS]; /* where blocks_source puts the bytes */
+};
+
+/* That of ir, whose pages are at page_host and page2_host when paged. */
+void blocks_source(const struct ir_block *ir, bool paged, const uint8_t *page_host,
+                   const uint8_t *page2_host, struct block_source *out);
+
+/* Makes a block, with a copy of what it is made from. */
+struct block *blocks_add(struct block_table *t, const struct block_key *key,
+                         const struct block_source *from);
 
 /* A link of the block that is added next. */
 uint32_t blocks_add_link(struct block_table *t, uint64_t target, uint32_t site);

@@ -121,6 +121,7 @@ struct cpu {
         uint64_t generation;  /* the engine's, when the shadow stacks were last emptied */
         struct jump_cache own_jumps;
         void *ir;         /* scratch for lifting */
+        void *record;     /* the same for a record, where the engine keeps translations */
         void *fault_jmp;  /* interpreter, helpers: where a host fault goes */
         struct cpu *next; /* list of the engine's cpus */
         atomic_uint in_code;

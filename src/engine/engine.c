@@ -11,6 +11,8 @@
 #include "base/str.h"
 #include "engine/internal.h"
 #include "engine/jumps.h"
+#include "engine/record.h"
+#include "engine/store.h"
 
 #define MXCSR_DEFAULT   0x1f80 /* all exceptions masked, round to nearest */
 #define CACHE_BYTES     ((size_t)64 << 20)
@@ -53,10 +55,13 @@ int engine_attach(struct engine *e, struct cpu *cpu, struct error **err)
     cpu->ops = e->config.ops;
     cpu->res_addr = UINT64_MAX;
     cpu->p.ir = xcalloc(1, sizeof(struct ir_block));
+    if (e->config.store && !e->config.interpret && !e->config.trace)
+        cpu->p.record = xcalloc(1, RECORD_MAX);
     if (!cpu->jumps)
         cpu->jumps = &cpu->p.own_jumps;
     if (shadow_init(cpu, err) < 0) {
         free(cpu->p.ir);
+        free(cpu->p.record);
         return -1;
     }
     cpu->p.guest_mxcsr = MXCSR_DEFAULT;
@@ -85,6 +90,7 @@ void engine_detach(struct cpu *cpu)
     pthread_mutex_unlock(&e->lock);
     shadow_free(cpu);
     free(cpu->p.ir);
+    free(cpu->p.record);
     jump_cache_free(&cpu->p.own_jumps);
 }
 
@@ -203,6 +209,33 @@ void engine_invalidate(struct engine *e, uint64_t start, uint64_t len, bool chan
     pthread_mutex_unlock(&e->lock);
 }
 
+void engine_keep(struct engine *e, struct store *s)
+{
+    e->config.store = s;
+}
+
+bool engine_has_new(struct engine *e)
+{
+    if (!e->config.store)
+        return false;
+    pthread_mutex_lock(&e->lock);
+    bool dirty = store_is_dirty(e->config.store);
+    pthread_mutex_unlock(&e->lock);
+    return dirty;
+}
+
+void engine_save(struct engine *e, int fd)
+{
+    pthread_mutex_lock(&e->lock);
+    store_save(e->config.store, fd);
+    pthread_mutex_unlock(&e->lock);
+}
+
+uint64_t engine_build(const struct engine *e)
+{
+    return record_build(e->host | (e->config.paged ? UINT64_C(1) << 32 : 0));
+}
+
 void engine_get_stats(struct engine *e, struct engine_stats *out)
 {
     pthread_mutex_lock(&e->lock);
@@ -235,6 +268,8 @@ int engine_fork_child(struct engine *e, struct cpu *self, struct error **err)
     e->cpus = self;
     if (e->config.interpret)
         return 0;
+    if (e->config.store)
+        store_forget(e->config.store);
     int r = code_cache_move(&e->cache, &e->fork_copy, err);
     code_copy_free(&e->fork_copy, e->cache.size);
     return r;

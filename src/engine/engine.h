@@ -83,12 +83,14 @@ struct engine_config {
     const struct engine_ops *ops;
     bool paged;     /* machine: addresses go through cpu->tlb; process: they are host addresses */
     bool interpret; /* run the IR by the reference interpreter */
-    size_t code_bytes; /* size of the code cache; 0: a default */
-    FILE *trace;       /* each new block's guest code, IR and host code go here; NULL: nowhere */
+    size_t code_bytes;   /* size of the code cache; 0: a default */
+    struct store *store; /* see engine_keep; NULL: translations are not kept */
+    FILE *trace;         /* each new block's guest code, IR and host code go here; NULL: nowhere */
 };
 
 struct engine_stats {
     uint64_t blocks, guest_insns, guest_bytes, host_bytes; /* translated so far */
+    uint64_t reused;               /* blocks that were not, as a translation of the same was kept */
     uint64_t lookups, lookup_hits; /* block table, after the jump cache missed */
     uint64_t links;                /* direct jumps patched into each other */
     uint64_t invalidated, flushes; /* blocks dropped; times the whole cache was emptied */
@@ -143,6 +145,18 @@ bool engine_host_fault(struct cpu *cpu, siginfo_t *info, void *ucontext, uint64_
 int engine_fork_prepare(struct engine *e, bool shared_files, struct error **err);
 void engine_fork_parent(struct engine *e);
 int engine_fork_child(struct engine *e, struct cpu *self, struct error **err);
+
+/* From now on translations are kept in the store, which is the caller's and for this engine alone,
+ * to be used again, in this process and others. No cpu is attached yet. */
+void engine_keep(struct engine *e, struct store *s);
+
+/* Whether enough was translated to be saved in the store's file; saving it (store_save). */
+bool engine_has_new(struct engine *e);
+void engine_save(struct engine *e, int fd);
+
+/* What a translation of this engine is good for: this very program, on a host that has the same
+ * instructions, with or without paging. 0: it cannot be told. */
+uint64_t engine_build(const struct engine *e);
 
 void engine_get_stats(struct engine *e, struct engine_stats *out);
 

@@ -3,19 +3,11 @@
 #include <string.h>
 
 #include "engine/internal.h"
+#include "engine/reuse.h"
 
 /* Memory for blocks' descriptions, of which real programs need 2 to 3 times as much as for code. */
 #define TABLE_BYTES(cache_size) (4 * (cache_size) + ((size_t)4 << 20))
 #define BLOCKS_LIMIT            4096 /* interpreter: blocks kept; each holds its whole IR */
-
-/* Which block the cpu is at, and the host addresses of its pages. */
-struct place {
-    struct block_key key;
-    const uint8_t *host, *host2;
-    struct drops drops; /* before its bytes were read */
-    uint32_t n_blocks;  /* then */
-    uint64_t generation;
-};
 
 /* false: the instruction cannot be fetched; cpu->trap is set. */
 static bool locate(struct cpu *cpu, struct place *out)
@@ -24,7 +16,9 @@ static bool locate(struct cpu *cpu, struct place *out)
     uint64_t pc = cpu->pc;
     if (!cpu->ops->fetch(cpu, pc, &span))
         return false;
-    *out = (struct place){{pc, span.page, NO_PAGE, cpu->mode}, span.bytes - (pc & 0xfff), NULL};
+    *out = (struct place){.key = {pc, span.page, NO_PAGE, cpu->mode},
+                          .host = span.bytes - (pc & 0xfff),
+                          .len = span.len};
     if (!cpu->engine->config.paged || !lift_straddles(pc, &span))
         return true;
     if (!cpu->ops->fetch(cpu, pc + 2, &span))
@@ -52,17 +46,23 @@ static struct found found_block(const struct block *b)
     return (struct found){.what = FOUND, .code = b->code, .ir = b->ir, .page = b->page};
 }
 
-/* Lifts the block at `at` into cpu->p.ir. Its pages are announced before their bytes are read, so
- * that no write in between goes unnoticed. AGAIN: they have become others meanwhile. */
+/* Says to the wall that code on its pages is about to be translated: before its bytes are read, so
+ * that no write in between goes unnoticed. */
+static void announce(struct cpu *cpu, const struct place *at)
+{
+    if (!cpu->ops->code_page)
+        return;
+    cpu->ops->code_page(cpu, at->key.page);
+    if (at->key.page2 != NO_PAGE)
+        cpu->ops->code_page(cpu, at->key.page2);
+}
+
+/* Lifts the block at `at` into cpu->p.ir. AGAIN: its pages have become others meanwhile. */
 static enum found_what lift(struct cpu *cpu, const struct place *at, unsigned insns)
 {
     struct ir_block *ir = cpu->p.ir;
     bool paged = cpu->engine->config.paged;
-    if (cpu->ops->code_page) {
-        cpu->ops->code_page(cpu, at->key.page);
-        if (at->key.page2 != NO_PAGE)
-            cpu->ops->code_page(cpu, at->key.page2);
-    }
+    announce(cpu, at); /* each time: a write may have ended what the last one said */
     if (!lift_short_block(cpu, paged, insns, ir))
         return TRAPPED;
     return ir->page == at->key.page && ir->page2 == at->key.page2 ? FOUND : AGAIN;
@@ -70,6 +70,10 @@ static enum found_what lift(struct cpu *cpu, const struct place *at, unsigned in
 
 static void count_block(struct engine *e, const struct ir_block *ir, const struct block *b)
 {
+    if (!ir) {
+        e->stats.reused++;
+        return;
+    }
     e->stats.blocks++;
     e->stats.guest_insns += ir->n_guest;
     e->stats.guest_bytes += ir->n_bytes;
@@ -85,18 +89,22 @@ static bool table_is_full(const struct engine *e)
                : e->blocks.n && blocks_bytes(&e->blocks) > TABLE_BYTES(e->cache.size);
 }
 
-/* Whoever drops translations, as for fence.i, finds those that are there: not one that was lifted
- * before and is added after it. That one is compared now, or, where its memory may have gone, is
- * void. The lock is held. */
-static bool is_void(struct engine *e, struct block *b, const struct place *at)
+/* Takes a block out of use that has just been added. */
+static struct found give_up(struct engine *e, struct block *b)
 {
-    if (at->drops.all == e->drops.all &&
-        (at->drops.changed == e->drops.changed || block_unchanged(b, e->config.ops->copy_code)))
-        return false;
     blocks_make_stale(&e->blocks, b);
     if (b->code)
         emit_redirect(e, b, NULL);
-    return true;
+    return (struct found){.what = AGAIN};
+}
+
+/* Whoever drops translations, as for fence.i, finds those that are there: not one that was lifted
+ * before and is added after it. That one is compared now, or, where its memory may have gone, is
+ * void. The lock is held. */
+static bool is_void(const struct engine *e, const struct block *b, const struct place *at)
+{
+    return at->drops.all != e->drops.all ||
+           (at->drops.changed != e->drops.changed && !block_unchanged(b, e->config.ops->copy_code));
 }
 
 /* Whether there may be a block that was not when this one was looked for. The lock is held. */
@@ -105,14 +113,26 @@ static bool others_added(const struct engine *e, const struct place *at)
     return e->blocks.n != at->n_blocks || atomic_load(&e->generation) != at->generation;
 }
 
-/* Makes a block of ir. The lock is held. */
-static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const struct place *at)
+/* What a block is made of: ir, or a record of the same that was kept. */
+struct making {
+    const struct ir_block *ir;
+    const struct record *record;
+    const struct record_parts *parts;
+    const struct block_source *source;
+};
+
+/* Makes a block. The lock is held. */
+static struct found add_block(struct cpu *cpu, const struct making *from, const struct place *at)
 {
     struct engine *e = cpu->engine;
     struct block *b = others_added(e, at) ? blocks_find(&e->blocks, &at->key, false) : NULL;
     if (b)
         return found_block(b); /* another hart was faster */
-    enum emitted emitted = e->config.interpret ? EMIT_DONE : emit_block(e, ir);
+    if (from->record && at->parallel != e->parallel)
+        return (struct found){.what = AGAIN};
+    enum emitted emitted = e->config.interpret ? EMIT_DONE
+                           : from->ir          ? emit_block(e, from->ir)
+                                      : emit_record(e, from->record, from->parts, at->key.pc);
     bool empty = e->cache.used == e->cache.kept;
     if (emitted == EMIT_CUT || (emitted == EMIT_FULL && empty))
         return (struct found){.what = TOO_LONG};
@@ -121,19 +141,30 @@ static struct found add_block(struct cpu *cpu, const struct ir_block *ir, const 
         return (struct found){.what = AGAIN};
     }
     struct block *old = blocks_find(&e->blocks, &at->key, true);
-    b = blocks_add(&e->blocks, ir, e->config.paged, at->host, at->host2);
+    bool again = false;
+    b = blocks_add(&e->blocks, &at->key, from->source);
     if (e->config.interpret) {
         b->ir = blocks_alloc(&e->blocks, sizeof *b->ir);
-        memcpy(b->ir, ir, sizeof *b->ir);
+        memcpy(b->ir, from->ir, sizeof *b->ir);
     } else {
         emit_place(e, b);
+        again = from->ir && at->parallel == e->parallel && reuse_keep(cpu, at, b, from->ir);
         if (old)
             emit_redirect(e, old, b->code);
     }
     if (old)
         blocks_forget(&e->blocks, old);
-    count_block(e, ir, b);
-    return is_void(e, b, at) ? (struct found){.what = AGAIN} : found_block(b);
+    count_block(e, from->ir, b);
+    return again || is_void(e, b, at) ? give_up(e, b) : found_block(b);
+}
+
+static struct found add_locked(struct cpu *cpu, const struct making *from, const struct place *at)
+{
+    struct engine *e = cpu->engine;
+    pthread_mutex_lock(&e->lock);
+    struct found f = add_block(cpu, from, at);
+    pthread_mutex_unlock(&e->lock);
+    return f;
 }
 
 static struct found translate(struct cpu *cpu, const struct place *at)
@@ -141,6 +172,7 @@ static struct found translate(struct cpu *cpu, const struct place *at)
     struct engine *e = cpu->engine;
     struct ir_block *ir = cpu->p.ir;
     struct found f = {.what = TOO_LONG};
+    struct block_source source;
     for (unsigned insns = LIFT_MAX_INSNS; f.what == TOO_LONG; insns = ir->n_guest / 2) {
         f.what = lift(cpu, at, insns);
         if (f.what != FOUND)
@@ -150,12 +182,27 @@ static struct found translate(struct cpu *cpu, const struct place *at)
         ir_optimize(ir);
         if (e->checked)
             ir_check(ir, true);
-        pthread_mutex_lock(&e->lock);
-        f = add_block(cpu, ir, at);
+        blocks_source(ir, e->config.paged, at->host, at->host2, &source);
+        f = add_locked(cpu, &(struct making){.ir = ir, .source = &source}, at);
         assert(f.what != TOO_LONG || ir->n_guest > 1);
-        pthread_mutex_unlock(&e->lock);
     }
     return f;
+}
+
+/* A block from what is kept, else from the guest's code. */
+static struct found make_block(struct cpu *cpu, struct place *at)
+{
+    struct block_source source;
+    struct record_parts parts;
+    if (cpu->p.record)
+        announce(cpu, at);
+    if (cpu->p.record && reuse_find(cpu, at, &source, &parts)) {
+        struct found f = add_locked(
+            cpu, &(struct making){.record = cpu->p.record, .parts = &parts, .source = &source}, at);
+        if (f.what != TOO_LONG)
+            return f;
+    }
+    return translate(cpu, at);
 }
 
 struct found find_block(struct cpu *cpu)
@@ -169,6 +216,7 @@ struct found find_block(struct cpu *cpu)
     e->stats.lookups++;
     at.drops = e->drops;
     at.n_blocks = e->blocks.n;
+    at.parallel = e->parallel;
     at.generation = atomic_load(&e->generation);
     struct block *b = blocks_find(&e->blocks, &at.key, false);
     if (b) {
@@ -176,5 +224,5 @@ struct found find_block(struct cpu *cpu)
         f = found_block(b);
     }
     pthread_mutex_unlock(&e->lock);
-    return f.what == FOUND ? f : translate(cpu, &at);
+    return f.what == FOUND ? f : make_block(cpu, &at);
 }

@@ -38,6 +38,7 @@ struct engine {
     struct engine_config config;
     unsigned
         host;     /* enum host_feature: what emitted code uses; detected, tests set it themselves */
+    bool reread;  /* what is translated and kept is made again, from its record: for tests */
     bool checked; /* the emitter looks after itself at each instruction: for tests */
     bool flushing;
     bool parallel;        /* others may use guest memory while a cpu runs: atomics must be atomic */
@@ -77,6 +78,30 @@ enum {
     SPILL_MOVE = 65
 };
 
+/* What of a block's host code depends on where it is, or what else is. */
+enum reloc_kind {
+    RELOC_PC,    /* 8 bytes: an address of the guest that moves with the block's */
+    RELOC_IMAGE, /* 8 bytes: an address within this program */
+    RELOC_STUB,  /* 4 bytes: the distance to the stubs, from behind these */
+    N_RELOC_KINDS
+};
+
+struct reloc {
+    uint32_t at; /* offset in the code */
+    uint32_t kind;
+};
+
+/* How far things have moved. */
+struct reloc_move {
+    uint64_t pc, image;
+    uint32_t code; /* offset in the code cache */
+};
+
+/* x86_64/relocate.c */
+uint32_t reloc_size(unsigned kind);
+uint64_t reloc_image(void); /* an address in this program, for RELOC_IMAGE to be counted from */
+void reloc_apply(uint8_t *code, struct reloc r, const struct reloc_move *move);
+
 /* x86_64/: fills cache with the stubs. */
 void emit_stubs(struct engine *e);
 
@@ -90,6 +115,20 @@ enum emitted {
  * changed. Then emit_place makes it b's code, the block added to e->blocks next. */
 enum emitted emit_block(struct engine *e, const struct ir_block *ir);
 void emit_place(struct engine *e, struct block *b);
+
+/* The same with a copy of r, checked by record_parse, for a block at pc. */
+struct record;
+struct record_parts;
+enum emitted emit_record(struct engine *e, const struct record *r, const struct record_parts *p,
+                         uint64_t pc);
+
+/* Of the block that was emitted last. */
+struct emitted_lists {
+    const struct reloc *relocs;
+    const uint32_t *link_stubs; /* where each link's call of its stub has its displacement */
+    uint32_t n_relocs, first_link, n_links;
+};
+void emit_lists(const struct engine *e, struct emitted_lists *out);
 
 /* What this host has: enum host_feature. */
 unsigned emit_host_features(void);

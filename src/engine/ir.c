@@ -77,6 +77,7 @@ uint64_t ir_eval(const struct ir_insn *i, uint64_t a, uint64_t b, uint64_t c)
 #define PURE(id, name, ca, cb, cc, sizes, result) RETURN(id, result)
 #define OP(...)
 #include "engine/ir.def"
+    case IR_CONST: return (uint64_t)i->imm;
     case IR_SETCOND: return ir_compare(i->cond, a, b);
     default: return 0; /* not a pure operation */
     }

@@ -62,6 +62,7 @@ enum int_kind {
 enum ir_flag {
     IR_SIGNED = 1,
     IR_CALL = 2,
+    IR_RELATIVE = 2, /* on CONST: an address that moves with the block: see ir_block.bound */
     IR_RET = 4,
     IR_LAST = 8,
     IR_NEG_PRODUCT = 16,
@@ -121,12 +122,23 @@ struct ir_block {
     uint32_t n;       /* IR instructions */
     uint32_t n_guest; /* guest instructions */
     uint32_t n_bytes; /* guest bytes, summed */
+    bool bound; /* The same bytes at another pc would not do the same but for what moves along:
+                   constants that are IR_RELATIVE, guest_pc, the imm of BR, POLL, JUMP,
+                   FENCE_I and FS_DIRTY, the aux of JUMP and JUMPR. Only a block whose pc
+                   ir_moves(). */
     struct ir_insn insn[IR_LIMIT];
     uint64_t guest_pc[BLOCK_MAX_INSNS];  /* address of each guest instruction */
     uint32_t guest_raw[BLOCK_MAX_INSNS]; /* its bytes (16-bit ones zero-extended) */
     uint8_t guest_len[BLOCK_MAX_INSNS];
     uint16_t uses[IR_LIMIT]; /* filled by ir_optimize: how often each value is used */
 };
+
+/* Pcs that a block may move between: no address within 4 GiB of one has a shorter encoding than
+ * another, or is 0, negative, or a small number. */
+static inline bool ir_moves(uint64_t pc)
+{
+    return pc >> 33 && pc < (UINT64_C(1) << 47) - (UINT64_C(1) << 33);
+}
 
 struct cpu;
 

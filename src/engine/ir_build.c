@@ -42,12 +42,53 @@ uint16_t build_const(struct builder *bd, uint64_t value)
     return build_insn(bd, i);
 }
 
-bool build_is_const(const struct builder *bd, uint16_t v, uint64_t *value)
+uint16_t build_relative(struct builder *bd, uint64_t address)
+{
+    build_reach(bd, address);
+    uint16_t v = build_const(bd, address);
+    if (!bd->b->bound)
+        bd->b->insn[v].flags = IR_RELATIVE;
+    return v;
+}
+
+void build_bind(struct builder *bd)
+{
+    bd->b->bound = true;
+}
+
+void build_reach(struct builder *bd, uint64_t address)
+{
+    const uint64_t reach = UINT64_C(1) << 32;
+    if (address - bd->b->pc + reach >= 2 * reach)
+        build_bind(bd);
+}
+
+bool build_see_const(const struct builder *bd, uint16_t v, uint64_t *value, bool *relative)
 {
     if (v == IR_NONE || maker(bd, v)->op != IR_CONST)
         return false;
     *value = (uint64_t)maker(bd, v)->imm;
+    *relative = maker(bd, v)->flags & IR_RELATIVE;
     return true;
+}
+
+bool build_is_const(struct builder *bd, uint16_t v, uint64_t *value)
+{
+    bool relative = false;
+    bool known = build_see_const(bd, v, value, &relative);
+    if (relative)
+        build_bind(bd);
+    return known;
+}
+
+static bool is_known(const struct builder *bd, uint16_t v)
+{
+    return maker(bd, v)->op == IR_CONST;
+}
+
+static bool is_relative(const struct builder *bd, uint16_t v)
+{
+    return v != IR_NONE && maker(bd, v)->op == IR_CONST && maker(bd, v)->flags & IR_RELATIVE;
 }
 
 uint16_t build_getx(struct builder *bd, unsigned reg)
@@ -234,6 +275,8 @@ uint16_t build_op_imm(struct builder *bd, enum ir_op op, unsigned size, uint16_t
     case IR_XNOR: return build_op_imm(bd, IR_XOR, size, a, ~imm);
     default: break;
     }
+    if (op == IR_ADD && size == 8 && is_relative(bd, a))
+        return imm ? build_relative(bd, (uint64_t)maker(bd, a)->imm + imm) : a;
     if (build_is_const(bd, a, &k)) {
         i.imm = (int64_t)imm;
         return build_const(bd, ir_eval(&i, k, imm, 0));
@@ -273,6 +316,17 @@ uint16_t build_op(struct builder *bd, enum ir_op op, unsigned size, uint16_t a, 
     uint16_t rotated;
     uint64_t k;
     struct ir_insn i = insn(op, size);
+    bool relative = is_relative(bd, a) ? !is_known(bd, b) : is_relative(bd, b) && is_known(bd, a);
+    if (relative && commutes(op)) {
+        uint16_t swap = a;
+        a = b;
+        b = swap;
+    }
+    if (is_relative(bd, b) && !is_known(bd, a)) { /* no immediate can hold it */
+        i.a = a;
+        i.b = b;
+        return build_insn(bd, i);
+    }
     if (build_is_const(bd, b, &k))
         return build_op_imm(bd, op, size, a, k);
     if (commutes(op) && build_is_const(bd, a, &k))

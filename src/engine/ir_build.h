@@ -34,7 +34,17 @@ void build_start(struct builder *bd, struct cpu *cpu, struct ir_block *b);
 uint16_t build_insn(struct builder *bd, struct ir_insn i);
 
 uint16_t build_const(struct builder *bd, uint64_t value);
-bool build_is_const(const struct builder *bd, uint16_t v, uint64_t *value);
+/* An address that is as far from the block's wherever that is. */
+uint16_t build_relative(struct builder *bd, uint64_t address);
+/* Whether v is known. Whoever asks goes by the value: a relative one binds the block to its pc. */
+bool build_is_const(struct builder *bd, uint16_t v, uint64_t *value);
+/* The same, for who does right by a relative one, as far as can be told from it being none of the
+ * small numbers. */
+bool build_see_const(const struct builder *bd, uint16_t v, uint64_t *value, bool *relative);
+/* The block is good for its pc only. */
+void build_bind(struct builder *bd);
+/* It is if it has to do with an address that is so far away: see ir_moves. */
+void build_reach(struct builder *bd, uint64_t address);
 
 uint16_t build_getx(struct builder *bd, unsigned reg);
 void build_setx(struct builder *bd, unsigned reg, uint16_t v);

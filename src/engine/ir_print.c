@@ -37,9 +37,12 @@ static void print_insn(FILE *f, const struct ir_block *b, uint32_t k)
     if (i->imm || i->op == IR_CONST)
         fprintf(f, " 0x%" PRIx64, (uint64_t)i->imm);
     bool fp = ir_is_fp(i);
-    print_flags(f, i->flags & (fp ? ~IR_ANY_NAN : 0xff));
+    bool constant = i->op == IR_CONST;
+    print_flags(f, i->flags & (fp ? ~IR_ANY_NAN : constant ? ~IR_RELATIVE : 0xff));
     if (fp && i->flags & IR_ANY_NAN)
         fputs(" anynan", f);
+    if (constant && i->flags & IR_RELATIVE)
+        fputs(" relative", f);
     if (i->aux)
         fprintf(f, " aux=0x%" PRIx64, i->aux);
     fputc('\n', f);

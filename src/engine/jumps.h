@@ -39,6 +39,7 @@ struct jump_table {
     } journal[JUMP_JOURNAL];
 };
 
+/* Code has this of a target in it: which is why record_home has these bits. */
 static inline unsigned jump_first(uint64_t pc)
 {
     return (unsigned)(pc >> 1) & ((1u << JUMP_BITS) - 1);

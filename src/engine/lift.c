@@ -143,6 +143,7 @@ bool lift_short_block(struct cpu *cpu, bool paged, unsigned insns, struct ir_blo
     out->mode = cpu->mode;
     out->page = out->page2 = UINT64_MAX;
     out->n = out->n_guest = out->n_bytes = 0;
+    out->bound = !ir_moves(pc);
     build_start(&l.bd, cpu, out);
     if (!fetch_insn(&l, pc))
         return false;

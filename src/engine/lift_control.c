@@ -33,8 +33,9 @@ static enum lifted follow(struct builder *bd, uint64_t target)
 static enum lifted direct(struct builder *bd, const struct decoded *d, uint64_t target)
 {
     uint64_t link = bd->pc + d->len;
+    build_reach(bd, target);
     if (d->rd)
-        build_setx(bd, d->rd, build_const(bd, link));
+        build_setx(bd, d->rd, build_relative(bd, link));
     if (is_link(d->rd))
         return end_direct(bd, target, link);
     return follow(bd, target);
@@ -43,13 +44,17 @@ static enum lifted direct(struct builder *bd, const struct decoded *d, uint64_t 
 static enum lifted indirect(struct builder *bd, const struct decoded *d)
 {
     uint64_t target, link = bd->pc + d->len;
+    bool relative;
     uint16_t to = build_op_imm(bd, IR_ADD, 8, build_getx(bd, d->rs1), (uint64_t)(int64_t)d->imm);
-    if (build_is_const(bd, to, &target))
+    if (build_see_const(bd, to, &target, &relative)) {
+        if (!relative)
+            build_bind(bd); /* to a place that does not move along */
         return direct(bd, d, target & ~UINT64_C(1));
+    }
     struct ir_insn i = {.op = IR_JUMPR, .b = IR_NONE, .c = IR_NONE};
     i.a = build_op_imm(bd, IR_AND, 8, to, ~UINT64_C(1));
     if (d->rd)
-        build_setx(bd, d->rd, build_const(bd, link));
+        build_setx(bd, d->rd, build_relative(bd, link));
     if (is_link(d->rd) && (!is_link(d->rs1) || d->rd == d->rs1)) {
         i.flags = IR_CALL;
         i.aux = link;
@@ -78,8 +83,12 @@ static enum lifted branch(struct builder *bd, const struct decoded *d, enum ir_c
 {
     uint64_t target = bd->pc + (uint64_t)(int64_t)d->imm, ka, kb;
     uint16_t a = build_getx(bd, d->rs1), b = build_getx(bd, d->rs2);
-    bool const_a = build_is_const(bd, a, &ka), const_b = build_is_const(bd, b, &kb);
+    bool relative_a = false, relative_b = false;
+    bool const_a = build_see_const(bd, a, &ka, &relative_a);
+    bool const_b = build_see_const(bd, b, &kb, &relative_b);
     bool known = a == b || (const_a && const_b);
+    if (known && a != b && (relative_a || relative_b))
+        build_bind(bd);
     if (known && ir_compare(cond, a == b ? 0 : ka, a == b ? 0 : kb))
         return follow(bd, target);
     if (known)

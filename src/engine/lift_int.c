@@ -51,7 +51,7 @@ enum lifted lift_integer(struct builder *bd, const struct decoded *d)
     }
     switch (d->id) {
     case INSN_lui: out = build_const(bd, imm); break;
-    case INSN_auipc: out = build_const(bd, bd->pc + imm); break;
+    case INSN_auipc: out = build_relative(bd, bd->pc + imm); break;
     case INSN_slt:
     case INSN_sltu:
         a = build_getx(bd, d->rs1);

@@ -128,7 +128,10 @@ static void emit(unsigned k, struct count *hot, struct count *cold, bool show)
         printf("not ok - generated code: does not fit\n");
         exit(1);
     }
-    struct block *b = blocks_add(&e->blocks, ir, e->config.paged, now.bytes, NULL);
+    struct block_source source;
+    blocks_source(ir, e->config.paged, now.bytes, NULL, &source);
+    struct block *b =
+        blocks_add(&e->blocks, &(struct block_key){ir->pc, ir->page, ir->page2, ir->mode}, &source);
     emit_place(e, b);
     const struct ir_insn *last = &ir->insn[ir->n - 1];
     bool runs_out = last->op == IR_JUMP && (uint64_t)last->imm == PC + now.len;

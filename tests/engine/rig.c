@@ -39,6 +39,11 @@ static bool store(struct cpu *cpu, uint64_t va, unsigned size, uint64_t value)
     return true;
 }
 
+static void *atomic(struct cpu *cpu, uint64_t va, unsigned size, bool load_only)
+{
+    return (char *)rig_data + va % RIG_PAGE;
+}
+
 static enum step on_system(struct cpu *cpu, uint32_t insn)
 {
     if (insn != RIG_ECALL) { /* rdcycle */
@@ -51,7 +56,7 @@ static enum step on_system(struct cpu *cpu, uint32_t insn)
 }
 
 static const struct engine_ops ops = {
-    .fetch = fetch, .load = load, .store = store, .system = on_system};
+    .fetch = fetch, .load = load, .store = store, .atomic = atomic, .system = on_system};
 
 struct engine *rig_start(struct engine_config config)
 {

@@ -187,7 +187,7 @@ enum reg use_reg(struct emit *m, unsigned v)
     if (r < 0) {
         r = (int)scratch(m);
         if (value_is_const(m, v, &c))
-            mov_ri(&m->a, (enum reg)r, (uint64_t)c);
+            mov_value(m, (enum reg)r, v);
         else if (p->home >= 0)
             load64(&m->a, (enum reg)r, CPU_X(p->home));
         else
@@ -389,15 +389,15 @@ void get_home(struct emit *m, unsigned g, unsigned v, bool fp)
     m->v[v].home = (int8_t)g;
 }
 
-static void store_const(struct emit *m, unsigned g, int64_t c)
+static void store_const(struct emit *m, unsigned g, unsigned v, int64_t c)
 {
     if (pinned_x(g) >= 0) {
-        mov_ri(&m->a, (enum reg)pinned_x(g), (uint64_t)c);
+        mov_value(m, (enum reg)pinned_x(g), v);
     } else if (fits32(c)) {
         store64_imm(&m->a, CPU_X(g), (int32_t)c);
     } else {
         enum reg r = scratch(m);
-        mov_ri(&m->a, r, (uint64_t)c);
+        mov_value(m, r, v);
         store64(&m->a, CPU_X(g), r);
     }
 }
@@ -421,7 +421,7 @@ void set_home(struct emit *m, unsigned g, unsigned v, bool fp)
     }
     if (!fp && p->reg < 0 && value_is_const(m, v, &c)) {
         leave_home(m, g, false);
-        store_const(m, g, c);
+        store_const(m, g, v, c);
         count_use(m, v);
         return;
     }
@@ -501,7 +501,7 @@ void load_argument(struct emit *m, enum reg r, unsigned v)
 {
     int64_t c;
     if (value_is_const(m, v, &c))
-        mov_ri(&m->a, r, (uint64_t)c);
+        mov_value(m, r, v);
     else
         load64(&m->a, r, slot_mem(m->v[v].slot));
     count_use(m, v);

@@ -254,6 +254,15 @@ static inline void mov_ri(struct assembler *a, enum reg d, uint64_t v)
     mov_ri_full(a, d, v, true);
 }
 
+/* In the longest encoding; answers where the 8 bytes of v are. */
+static inline uint8_t *mov_ri64(struct assembler *a, enum reg d, uint64_t v)
+{
+    put_rex(a, true, 0, 0, d, false);
+    put8(a, 0xb8 + (d & 7));
+    put64(a, v);
+    return a->p - 8;
+}
+
 static inline void load64(struct assembler *a, enum reg d, struct mem m)
 {
     op_rm(a, true, 0x8b, d, m);

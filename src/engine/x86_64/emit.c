@@ -77,13 +77,21 @@ static void find_hints(struct emit *m)
     }
 }
 
+struct emit *emitter(struct engine *e)
+{
+    if (!e->emit)
+        e->emit = xcalloc(1, sizeof(struct emit));
+    return e->emit;
+}
+
 static void start(struct emit *m, struct engine *e, const struct ir_block *ir)
 {
     struct code_cache *c = &e->cache;
     m->e = e;
     m->ir = ir;
     m->paged = e->config.paged;
-    m->n_cold = m->n_points = 0;
+    m->n_cold = m->n_points = m->n_relocs = 0;
+    m->first_link = e->blocks.n_links;
     m->locked = m->locked_f = m->dying = m->dying_f = 0;
     m->slots = m->dying_slots = 0;
     m->flags.at = NULL;
@@ -130,16 +138,13 @@ static void finish(struct emit *m)
     m->hot_length = (uint32_t)(m->a.p - m->entry);
     emit_cold(m);
     m->reenter = (uint32_t)(m->a.p - m->entry);
-    mov_ri(&m->a, RAX, m->ir->pc);
-    jmp_to(&m->a, stub(m, m->e->stubs.leave_again));
+    mov_guest(m, RAX, m->ir->pc);
+    jmp_stub(m, m->e->stubs.leave_again);
 }
 
 enum emitted emit_block(struct engine *e, const struct ir_block *ir)
 {
-    struct emit *m = e->emit;
-    uint32_t n_links = e->blocks.n_links;
-    if (!m)
-        m = e->emit = xcalloc(1, sizeof *m);
+    struct emit *m = emitter(e);
     if (e->cache.size - e->cache.used < START_ROOM)
         return EMIT_FULL;
     code_cache_ahead(&e->cache);
@@ -158,7 +163,7 @@ enum emitted emit_block(struct engine *e, const struct ir_block *ir)
         finish(m);
     if (!m->cut && !m->a.full)
         return EMIT_DONE;
-    e->blocks.n_links = n_links;
+    e->blocks.n_links = m->first_link;
     return m->cut ? EMIT_CUT : EMIT_FULL;
 }
 
@@ -183,6 +188,8 @@ void emit_free(struct engine *e)
         return;
     free(m->cold);
     free(m->points);
+    free(m->relocs);
+    free(m->link_stubs);
     free(m);
     e->emit = NULL;
 }

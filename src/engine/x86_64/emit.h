@@ -88,7 +88,11 @@ struct emit {
     uint32_t n_cold, cap_cold;
     struct fault_point *points;
     uint32_t n_points, cap_points;
-    bool cut; /* there were not slots enough */
+    struct reloc *relocs;
+    uint32_t n_relocs, cap_relocs;
+    uint32_t first_link;             /* number of its first one */
+    uint32_t *link_stubs, cap_links; /* see emit_lists */
+    bool cut;                        /* there were not slots enough */
     uint8_t *entry;
     uint32_t hot_length, reenter; /* of the block that was finished last */
 };
@@ -175,14 +179,23 @@ void note_flags(struct emit *m, unsigned i);
 void call_helper(struct emit *m,
                  const void *fn); /* arguments are in rsi, rdx, rcx; nothing is live */
 
+struct emit *emitter(struct engine *e); /* e->emit, made when it is first asked for */
+
+/* relocate.c: what is somewhere else when the block is. */
+void add_reloc(struct emit *m, enum reloc_kind kind, const uint8_t *at);
+void note_link(struct emit *m, uint32_t number, const uint8_t *stub);
+void mov_guest(struct emit *m, enum reg d, uint64_t address);   /* one that moves with the block */
+void mov_host(struct emit *m, enum reg d, const void *address); /* of something of this program */
+void mov_value(struct emit *m, enum reg d, unsigned v);         /* v: a constant */
+void call_stub(struct emit *m, const uint8_t *rx);
+void jmp_stub(struct emit *m, const uint8_t *rx);
+void jcc_stub(struct emit *m, enum cc cc, const uint8_t *rx);
+/* A displacement of 4 bytes, the instruction's last, to what is at rx in the stubs. */
+void put_stub_rel(struct emit *m, const uint8_t *rx);
+
 static inline bool host_has(const struct emit *m, unsigned features)
 {
     return (m->e->host & features) == features;
-}
-
-static inline const uint8_t *stub(const struct emit *m, const uint8_t *rx)
-{
-    return code_cache_rw(&m->e->cache, (uint8_t *)(uintptr_t)rx);
 }
 
 #endif

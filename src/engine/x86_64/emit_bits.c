@@ -31,7 +31,7 @@ static void emit_pure(struct emit *m, unsigned n, uint64_t fn, unsigned b, uint6
         load_argument(m, RCX, b);
     else
         mov_ri(&m->a, RCX, constant);
-    mov_ri(&m->a, RSI, fn);
+    mov_host(m, RSI, (const void *)(uintptr_t)fn);
     call_helper(m, (const void *)helper_pure);
     mov_rr(&m->a, def_reg(m, n), RAX); /* nothing is in the temporaries now */
 }

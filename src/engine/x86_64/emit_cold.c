@@ -28,8 +28,10 @@ static void put_link(struct emit *m, struct cold *c, const uint8_t *stub_rx)
 {
     uint32_t site = (uint32_t)(c->site - m->e->cache.rw);
     uint32_t number = blocks_add_link(&m->e->blocks, c->target, site);
-    call_to(&m->a, stub(m, stub_rx));
+    uint8_t *call = call_rel(&m->a);
+    set_rel(call, code_cache_rw(&m->e->cache, stub_rx));
     put32(&m->a, number);
+    note_link(m, number, call);
 }
 
 /* The result is in rax. */
@@ -62,8 +64,8 @@ static void put_memory(struct emit *m, const struct cold *c)
     else
         mov_ri(a, RDX, c->constant);
     mov_ri(a, RCX, c->what);
-    mov_ri(a, RAX, (uint64_t)(uintptr_t)c->fn);
-    call_to(a, stub(m, m->e->stubs.call_memory));
+    mov_host(m, RAX, c->fn);
+    call_stub(m, m->e->stubs.call_memory);
     add_call_point(m, c->gi);
     take_result(m, c);
     move_temps(m, c->live, false);

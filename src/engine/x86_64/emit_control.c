@@ -175,7 +175,7 @@ static struct mem cached_code(uint64_t target)
 static void jump_by_cache(struct emit *m, uint64_t target, bool call)
 {
     struct assembler *a = &m->a;
-    mov_ri(a, RAX, target);
+    mov_guest(m, RAX, target);
     load64(a, RCX, CPU(p.jump_table));
     alu_rm(a, true, ALU_CMP, RAX, cached_pc(target));
     uint8_t *miss = jcc_short(a, CC_NE);
@@ -183,12 +183,12 @@ static void jump_by_cache(struct emit *m, uint64_t target, bool call)
         call_mem(a, cached_code(target));
         uint8_t *done = jmp_short(a);
         set_short(a, miss);
-        call_to(a, stub(m, m->e->stubs.jump_second));
+        call_stub(m, m->e->stubs.jump_second);
         set_short(a, done);
     } else {
         jmp_mem(a, cached_code(target));
         set_short(a, miss);
-        jmp_to(a, stub(m, m->e->stubs.jump_second));
+        jmp_stub(m, m->e->stubs.jump_second);
     }
 }
 
@@ -270,7 +270,7 @@ static void push_guest(struct emit *m, uint64_t pc)
         put8(&m->a, 0x68);
         put32(&m->a, (uint32_t)pc);
     } else {
-        mov_ri(&m->a, RCX, pc);
+        mov_guest(m, RCX, pc);
         push_r(&m->a, RCX);
     }
 }
@@ -313,7 +313,7 @@ static void emit_jump_insn(struct emit *m, unsigned n)
 static void check_request_rax(struct emit *m)
 {
     alu_mi(&m->a, false, ALU_CMP, CPU(exit_request), 0);
-    jcc_to(&m->a, CC_NE, stub(m, m->e->stubs.leave_request));
+    jcc_stub(m, CC_NE, m->e->stubs.leave_request);
 }
 
 static void emit_jump_register(struct emit *m, unsigned n)
@@ -328,14 +328,14 @@ static void emit_jump_register(struct emit *m, unsigned n)
         ret(a);
         set_short(a, miss);
         mov_rr(a, RAX, target);
-        jmp_to(a, stub(m, m->e->stubs.return_miss));
+        jmp_stub(m, m->e->stubs.return_miss);
         return;
     }
     mov_rr(a, RAX, target);
     check_request_rax(m);
     if (!(i->flags & IR_CALL)) {
         emit_jump_probe(a);
-        jcc_to(a, CC_NE, stub(m, m->e->stubs.jump_second));
+        jcc_stub(m, CC_NE, m->e->stubs.jump_second);
         jmp_mem(a, mem_at(RCX, 8));
         return;
     }
@@ -351,15 +351,15 @@ static void emit_jump_register(struct emit *m, unsigned n)
     call_mem(a, mem_at(RCX, 8));
     uint8_t *done = jmp_short(a);
     set_short(a, miss);
-    call_to(a, stub(m, m->e->stubs.jump_second));
+    call_stub(m, m->e->stubs.jump_second);
     set_short(a, done);
     land(m, i->aux);
 }
 
 void call_helper(struct emit *m, const void *fn)
 {
-    mov_ri(&m->a, RAX, (uint64_t)(uintptr_t)fn);
-    call_to(&m->a, stub(m, m->e->stubs.call));
+    mov_host(m, RAX, fn);
+    call_stub(m, m->e->stubs.call);
 }
 
 /* Calls a handler of the wall or the engine that answers enum step in eax, and does what it says.
@@ -369,20 +369,23 @@ static void emit_handler(struct emit *m, unsigned n, const void *fn)
     const struct ir_insn *i = &m->ir->insn[n];
     struct assembler *a = &m->a;
     save_all(m);
-    mov_ri(a, RSI, (uint64_t)i->imm);
-    mov_ri(a, RDX, guest_pc(m, n));
+    if (i->op == IR_FENCE_I || i->op == IR_FS_DIRTY)
+        mov_guest(m, RSI, (uint64_t)i->imm);
+    else
+        mov_ri(a, RSI, (uint64_t)i->imm);
+    mov_guest(m, RDX, guest_pc(m, n));
     call_helper(m, fn);
     if (i->op == IR_FCSR) { /* the next instruction is in a block of the mode that is now */
-        mov_ri(a, RAX, guest_pc(m, n) + m->ir->guest_len[i->gi]);
-        jmp_to(a, stub(m, m->e->stubs.jump));
+        mov_guest(m, RAX, guest_pc(m, n) + m->ir->guest_len[i->gi]);
+        jmp_stub(m, m->e->stubs.jump);
         return;
     }
     if (i->op == IR_FRM_CHECK || (i->op == IR_SYSTEM && !(i->flags & IR_LAST))) {
         test_rr(a, false, RAX, RAX);
-        jcc_to(a, CC_NE, stub(m, m->e->stubs.leave));
+        jcc_stub(m, CC_NE, m->e->stubs.leave);
         return;
     }
-    jmp_to(a, stub(m, m->e->stubs.leave));
+    jmp_stub(m, m->e->stubs.leave);
 }
 
 void emit_control(struct emit *m, unsigned n)

@@ -14,7 +14,7 @@ void op_const(struct emit *m, unsigned prefix, unsigned op, unsigned xmm, unsign
     put_rex(a, false, xmm, 0, 0, false);
     put_opcode(a, op);
     put8(a, (xmm & 7) << 3 | 5); /* [rip + disp32] */
-    set_rel(take(a, 4), stub(m, m->e->stubs.constants) + 16 * constant);
+    put_stub_rel(m, m->e->stubs.constants + 16 * constant);
 }
 
 /* d = x op constant; d may be x. */
@@ -31,7 +31,7 @@ static void op_const_to(struct emit *m, unsigned op, unsigned d, unsigned x, uns
     put8(a, (~d & 8) << 4 | (~x & 15) << 3);
     put8(a, op & 0xff);
     put8(a, (d & 7) << 3 | 5); /* [rip + disp32] */
-    set_rel(take(a, 4), stub(m, m->e->stubs.constants) + 16 * constant);
+    put_stub_rel(m, m->e->stubs.constants + 16 * constant);
 }
 
 static unsigned prefix_of(unsigned size)
@@ -397,7 +397,7 @@ void emit_get_flags(struct emit *m, unsigned n)
     put_rex(a, true, table, 0, 0, false);
     put8(a, 0x8d); /* lea table, [rip + disp32] */
     put8(a, (table & 7) << 3 | 5);
-    set_rel(take(a, 4), stub(m, m->e->stubs.constants) + 16 * N_CONSTANTS);
+    put_stub_rel(m, m->e->stubs.constants + 16 * N_CONSTANTS);
     op_rm(a, false, 0x0fb6, t, mem_index(table, t, 0, 0));
     op_rm(a, false, 0x0fb6, d, CPU(fflags));
     alu_rr(a, false, ALU_OR, d, t);

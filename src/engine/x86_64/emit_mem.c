@@ -240,8 +240,8 @@ static void atomic_in_c(struct emit *m, unsigned n)
         load_argument(m, RDX, i->b);
     load_argument(m, RSI, i->a);
     mov_ri(a, RCX, describe(i));
-    mov_ri(a, RAX, (uint64_t)(uintptr_t)helper_atomic);
-    call_to(a, stub(m, m->e->stubs.call_memory));
+    mov_host(m, RAX, (const void *)helper_atomic);
+    call_stub(m, m->e->stubs.call_memory);
     add_call_point(m, i->gi);
     mov_rr(a, def_reg(m, n), RAX);
 }

@@ -8,9 +8,11 @@
 #include <ucontext.h>
 
 #include "engine/ir.h"
+#include "engine/store.h"
 #include "isa/isa.h"
 
-#define REFERENCE_INSNS 3000  /* more: the program is taken as one that does not end */
+#define REFERENCE_INSNS 3000              /* more: the program is taken as one that does not end */
+#define KEPT_BYTES      ((size_t)4 << 20) /* of translations: they fill up */
 #define TICKS_LIMIT     20000 /* of one run: some 3000 instructions that take longer do not end */
 
 static _Thread_local struct hart *running;
@@ -83,13 +85,15 @@ struct engine *tier_engine(const struct tier *t, size_t code_bytes)
     struct engine_config config = {.ops = t->flat ? &flat_ops : &paged_ops,
                                    .paged = !t->flat,
                                    .interpret = t->interpret,
-                                   .code_bytes = code_bytes};
+                                   .code_bytes = code_bytes,
+                                   .store = t->kept ? store_new(KEPT_BYTES) : NULL};
     struct engine *e = engine_new(&config, &err);
     if (!e) {
         fprintf(stderr, "%s\n", error_text(err));
         exit(2);
     }
     e->host &= t->host;
+    e->reread = t->kept;
     if (t->parallel)
         engine_set_parallel(e);
     return e;
@@ -135,8 +139,11 @@ void hart_free(struct hart *h)
     struct engine *e = h->cpu.engine;
     if (e) {
         hart_detach(h);
-        if (!e->cpus)
+        if (!e->cpus) {
+            struct store *s = e->config.store;
             engine_free(e);
+            store_free(s);
+        }
     }
     free(h);
 }

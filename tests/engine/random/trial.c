@@ -25,6 +25,8 @@ const struct tier tiers[] = {
     {"flat-parallel", true, false, true, HOST_ALL},
     {"paged-avx", false, false, false, HOST_AVX | HOST_POPCNT},
     {"flat-bmi", true, false, true, HOST_BMI1 | HOST_BMI2 | HOST_LZCNT | HOST_FMA},
+    {"paged-kept", false, false, false, HOST_ALL, true},
+    {"flat-kept", true, false, true, HOST_ALL, true},
     {"paged-interpret", false, true, false, HOST_ALL},
     {"flat-interpret", true, true, false, HOST_ALL},
 };

@@ -62,6 +62,7 @@ struct tier {
     const char *name;
     bool flat, interpret, parallel;
     unsigned host; /* enum host_feature */
+    bool kept;     /* what is translated is kept, and at once made again from that */
 };
 
 /* Frames of a world; its arena and name are given. exits with a message. */
