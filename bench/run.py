@@ -9,6 +9,9 @@ Sections: kernels    our C kernels: native, qemu-riscv64, wirt-riscv64
           container  run of /bin/true with the default spec: crun, wirt-oci
           start      a static riscv64 program that only exits: qemu-riscv64, wirt-riscv64
 
+wirt-riscv64 keeps no translations (--cache off), so that all is cold, as with qemu; only a row that says "warm"
+begins with those that an earlier run has kept, in a folder of its own.
+
 Times are CPU seconds, user and system, of the whole process tree; rounds are interleaved (A B C A
 B C); the median counts. WIRT_QEMU names another qemu-riscv64, WIRT_QEMU_SYSTEM another
 qemu-system-riscv64: then the better of the two counts, benchmark by benchmark.
@@ -31,6 +34,7 @@ GUEST = BUILD / "guest"
 WIRT = BUILD / "wirt"
 WIRT_RISCV64 = BUILD / "wirt-riscv64"
 WIRT_OCI = BUILD / "wirt-oci"
+COLD = [str(WIRT_RISCV64), "--cache", "off"]
 
 # How much of each kernel: so that native code takes about a tenth of a second.
 SCALE = {"atomics": 80, "bits": 100, "chase": 30, "copy": 40, "crc32": 40, "divide": 60, "fib": 200,
@@ -38,7 +42,9 @@ SCALE = {"atomics": 80, "bits": 100, "chase": 30, "copy": 40, "crc32": 40, "divi
          "mandelbrot": 30, "matmul": 50, "mixed": 140, "nbody": 60, "qsort": 70, "quicksort": 35,
          "sha256": 16, "sieve": 40, "spectral": 100, "strings": 70, "virtual": 20}
 
-# What Debian's programs do: name, arguments below the root file system, standard input.
+# What Debian's programs do: name, arguments below the root file system, standard input. WARM: with translations
+# of the run before.
+WARM = ", warm"
 LOOP = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; echo $i"
 C_FILE = "\n".join(f"int f{i}(int *a, int n) {{ int s = {i}; for (int k = 0; k < n; k++) s += a[k] * "
                    f"(k ^ {i}); return s; }}" for i in range(80))
@@ -50,6 +56,7 @@ PROGRAMS = [
     ("python loop", ["usr/bin/python3", "-c", "s = 0\nfor i in range(600000): s += i ^ 5\nprint(s)"],
      ""),
     ("python start", ["usr/bin/python3", "-S", "-c", "pass"], ""),
+    ("python start" + WARM, ["usr/bin/python3", "-S", "-c", "pass"], ""),
     ("python json", ["usr/bin/python3", "-c", "import json; d = json.dumps({str(i): [i, i / 7, "
                      "'x' * (i % 9)] for i in range(9000)}); print(len(json.dumps(json.loads(d))))"],
      ""),
@@ -140,19 +147,23 @@ class Table:
         cells = [f"{v:.4g}" for v in values] + [f"**{r:.2f}**" for r in ratios]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
+    def cold(self):
+        """The rows that means are made of: comparable with other emulators', and with earlier runs."""
+        return [r for r in self.rows if not r[0].endswith(WARM)]
+
     def failed(self, name, why):
         print(f"| {name} | failed: {why} |", flush=True)
 
     def end(self):
         if len(self.rows) > 1:
-            means = [geomean([r[2][i] for r in self.rows]) for i in range(len(self.ratios))]
+            means = [geomean([r[2][i] for r in self.cold()]) for i in range(len(self.ratios))]
             print("| geometric mean |" + " |" * len(self.columns) +
                   " | ".join([""] + [f"**{m:.2f}**" for m in means])[2:] + " |")
 
     def data(self):
         return {"title": self.title, "columns": self.columns, "ratios": self.ratios,
                 "rows": [{"name": n, "values": v, "ratios": r} for n, v, r in self.rows],
-                "geomean": [geomean([r[2][i] for r in self.rows]) for i in range(len(self.ratios))]}
+                "geomean": [geomean([r[2][i] for r in self.cold()]) for i in range(len(self.ratios))]}
 
 
 def emulators():
@@ -170,7 +181,7 @@ def kernels(options):
         program = str(folder / "riscv64" / name)
         commands = {"native": [str(folder / "native" / name), scale]}
         commands.update({n: [q, program, scale] for n, q in emulators().items()})
-        commands["wirt"] = [str(WIRT_RISCV64), program, scale]
+        commands["wirt"] = [*COLD, program, scale]
         try:
             t, _ = interleaved(commands, options.rounds)
         except RuntimeError as e:
@@ -189,9 +200,13 @@ def programs(options):
     for name, command, data in PROGRAMS:
         program = [str(root / command[0]), *command[1:]]
         commands = {n: [q, "-L", str(root), *program] for n, q in emulators().items()}
-        commands["wirt"] = [str(WIRT_RISCV64), "-L", str(root), *program]
         try:
-            t, _ = interleaved(commands, options.rounds, data=data.encode())
+            with tempfile.TemporaryDirectory() as kept:
+                wirt = [str(WIRT_RISCV64), "--cache", kept] if name.endswith(WARM) else COLD
+                commands["wirt"] = [*wirt, "-L", str(root), *program]
+                if wirt is not COLD:
+                    cpu_seconds(commands["wirt"], data=data.encode())
+                t, _ = interleaved(commands, options.rounds, data=data.encode())
         except RuntimeError as e:
             table.failed(name, e)
             continue
@@ -206,7 +221,7 @@ def start(options):
     program = str(folder / "hello")
     table = Table("starting a static program: CPU seconds", ["qemu", "wirt"], ["qemu : wirt"])
     commands = {n: [q, program] for n, q in emulators().items()}
-    commands["wirt"] = [str(WIRT_RISCV64), program]
+    commands["wirt"] = [*COLD, program]
     try:
         t, _ = interleaved(commands, options.rounds * 10)
         table.add("hello", [best(t), t["wirt"]], [best(t) / t["wirt"]])
@@ -293,7 +308,7 @@ def plot(table, folder, file, column, ylabel, series):
         for name, _, ratios in table.rows:
             data.write(f'"{name}" ' + " ".join(f"{ratios[i]:.4f}" for i in column) + "\n")
         data.write('"geometric mean" ' +
-                   " ".join(f"{geomean([r[2][i] for r in table.rows]):.4f}" for i in column) + "\n")
+                   " ".join(f"{geomean([r[2][i] for r in table.cold()]):.4f}" for i in column) + "\n")
         data.flush()
         bars = ", ".join(f"'{data.name}' using {k + 2}:xtic(1) title \"{title}\""
                          for k, title in enumerate(series))

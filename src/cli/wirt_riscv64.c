@@ -35,6 +35,9 @@ static const char usage[] =
     "                  bytes of memory the program may have, as with ulimit -v and ulimit -d\n"
     "  --interpret     run by the reference interpreter instead of translating\n"
     "  --stats         print the translator's statistics at the end\n"
+    "  --cache DIR     keep translations in a file in DIR for the next time; off: do not\n"
+    "  --cache-size BYTES\n"
+    "                  how long that file may get; then it starts over\n"
     "  --trace FILE    append each translated block to FILE\n"
     "  --fd N          the program is what descriptor N is open on; PROGRAM is only its name\n"
     "  --emulator-fd N descriptor N is open on wirt-riscv64 itself (where there is no /proc)\n"
@@ -54,6 +57,8 @@ enum {
     OPT_INTERPRET,
     OPT_STATS,
     OPT_TRACE,
+    OPT_CACHE,
+    OPT_CACHE_SIZE,
     OPT_FD,
     OPT_EMULATOR_FD,
     OPT_SECCOMP_FD,
@@ -69,6 +74,8 @@ static const struct option long_options[] = {
     {"interpret", no_argument, NULL, OPT_INTERPRET},
     {"stats", no_argument, NULL, OPT_STATS},
     {"trace", required_argument, NULL, OPT_TRACE},
+    {"cache", required_argument, NULL, OPT_CACHE},
+    {"cache-size", required_argument, NULL, OPT_CACHE_SIZE},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {"fd", required_argument, NULL, OPT_FD},
@@ -97,11 +104,11 @@ static void need_assignment(const char *text)
     exit(EXIT_USAGE);
 }
 
-static size_t stack_bytes(const char *text)
+static size_t size_option(const char *text, const char *what)
 {
     ERROR_CLEANUP err = NULL;
     uint64_t size;
-    if (parse_size(text, "-s", &size, &err) < 0) {
+    if (parse_size(text, what, &size, &err) < 0) {
         log_error("%s", error_text(err));
         exit(EXIT_USAGE);
     }
@@ -158,13 +165,19 @@ static int parse_options(int argc, char **argv, struct process_config *c, char *
         case 'U': change_environment(NULL, optarg); break;
         case '0': *argv0 = optarg; break;
         case 'r': c->uname_release = optarg; break;
-        case 's': c->stack_size = stack_bytes(optarg); break;
+        case 's': c->stack_size = size_option(optarg, "-s"); break;
         case 'g': wrong_use("-g: the debugger's port is not built yet"); break;
         case OPT_STRACE: c->strace = true; break;
         case OPT_LIMIT: memory_limit(optarg, c); break;
         case OPT_INTERPRET: c->interpret = true; break;
         case OPT_STATS: c->stats = true; break;
         case OPT_TRACE: c->trace = optarg; break;
+        case OPT_CACHE:
+            if (!*optarg)
+                wrong_use("--cache: neither a folder nor off");
+            c->cache = optarg;
+            break;
+        case OPT_CACHE_SIZE: c->cache_size = size_option(optarg, "--cache-size"); break;
         case OPT_FD: c->program_fd = descriptor(optarg, "--fd"); break;
         case OPT_EMULATOR_FD: c->emulator_fd = descriptor(optarg, "--emulator-fd"); break;
         case OPT_SECCOMP_FD: c->seccomp_fd = descriptor(optarg, "--seccomp-fd"); break;

@@ -29,6 +29,9 @@ char **container_command(const struct guest_spec *s, char *const *command, char 
     if (!s->foreign)
         return strv_dup(command);
     char **v = strv_add(NULL, xstrdup(CONTAINER_EMULATOR));
+    /* It has a path in there, yet the folder would be the image's (process/cache.h). */
+    v = strv_add(v, xstrdup("--cache"));
+    v = strv_add(v, xstrdup("off"));
     if (reports) {
         v = strv_add(v, xstrdup("--report-fd"));
         v = strv_add(v, xasprintf("%d", SPAWN_REPORT_FD));

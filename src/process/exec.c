@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "process/cache.h"
 #include "process/loader.h"
 #include "process/path.h"
 #include "process/seccomp.h"
@@ -20,7 +21,7 @@
 #define SCRIPT_DEPTH  4                 /* scripts that are interpreted by scripts */
 #define HEAD_SIZE     257               /* one more than is looked at */
 #define MAX_ARGUMENTS ((size_t)1 << 20) /* far more than the host's kernel takes */
-#define MAX_OPTIONS   28                /* of the emulator, see emulator_options_begin */
+#define MAX_OPTIONS   32                /* of the emulator, see emulator_options_begin */
 
 bool shebang_parse(const uint8_t *head, size_t len, struct shebang *out)
 {
@@ -68,6 +69,7 @@ struct exec {
     const char *options[MAX_OPTIONS];
     size_t n_options;
     char limits[2][64];      /* arguments of --limit */
+    char cache_size[24];     /* of --cache-size */
     char descriptors[4][12]; /* of --fd, --emulator-fd, --messages-fd, --seccomp-fd */
     const char **argv;       /* room for what goes in front before it */
     size_t argc;
@@ -204,6 +206,15 @@ static void emulator_options_begin(struct exec *x)
         option(x, "--interpret");
     if (p->config.stats)
         option(x, "--stats");
+    if (p->config.cache) {
+        option(x, "--cache");
+        option(x, p->config.cache);
+    }
+    if (p->config.cache_size) {
+        snprintf(x->cache_size, sizeof x->cache_size, "%zu", p->config.cache_size);
+        option(x, "--cache-size");
+        option(x, x->cache_size);
+    }
     if (p->config.trace) {
         option(x, "--trace");
         option(x, p->config.trace);
@@ -356,6 +367,8 @@ static long exec_found(struct exec *x, uint64_t path, uint64_t argv, uint64_t en
     bool filtered = seccomp_mode(t) != SECCOMP_MODE_DISABLED;
     if (filtered && (x->kind != PROGRAM_FOREIGN || t->process->emulator_fd < 0))
         return -EACCES;
+    if (!t->vfork_child) /* whose translations are its parent's too */
+        cache_save(t->process, false);
     signal_before_exec(t);
     if (x->kind != PROGRAM_FOREIGN || t->process->emulator_fd < 0) {
         r = exec_native(x, argv, envp);

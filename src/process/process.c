@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "isa/isa.h"
 #include "process/appearance.h"
+#include "process/cache.h"
 #include "process/loader.h"
 #include "process/path.h"
 #include "process/seccomp.h"
@@ -177,19 +178,21 @@ static void print_stats(struct process *p)
     dprintf(p->messages_fd,
             "blocks %llu  guest instructions %llu  guest bytes %llu  host bytes %llu\n"
             "lookups %llu  hits %llu  links %llu  invalidated %llu  flushes %llu\n"
-            "code cache %llu of %llu bytes\n",
+            "code cache %llu of %llu bytes  blocks reused %llu\n",
             (unsigned long long)s.blocks, (unsigned long long)s.guest_insns,
             (unsigned long long)s.guest_bytes, (unsigned long long)s.host_bytes,
             (unsigned long long)s.lookups, (unsigned long long)s.lookup_hits,
             (unsigned long long)s.links, (unsigned long long)s.invalidated,
             (unsigned long long)s.flushes, (unsigned long long)s.cache_used,
-            (unsigned long long)s.cache_size);
+            (unsigned long long)s.cache_size, (unsigned long long)s.reused);
 }
 
 void process_exit(struct process *p, int status)
 {
     if (p->config.stats)
         print_stats(p);
+    if (!current_thread || !current_thread->vfork_child) /* which is in its parent's memory */
+        cache_save(p, true);
     HOST_CALL(SYS_exit_group, status);
     __builtin_unreachable();
 }
@@ -214,8 +217,7 @@ void process_die(int signo)
 
 #define OWN_DESCRIPTORS 1000 /* few programs use such; yet the kernel's table stays small */
 
-/* Moves fd to a number that no program is likely to use. */
-static int move_away(int fd)
+int process_move_away(int fd)
 {
     int moved = fcntl(fd, F_DUPFD_CLOEXEC, OWN_DESCRIPTORS);
     struct rlimit r;
@@ -229,7 +231,7 @@ static int move_away(int fd)
 
 void process_own_descriptors(const struct process *p, int out[N_OWN_DESCRIPTORS])
 {
-    const int own[] = {p->sysroot_fd, p->emulator_fd, p->exe_fd, p->messages_fd};
+    const int own[] = {p->sysroot_fd, p->emulator_fd, p->exe_fd, p->messages_fd, p->cache_fd};
     memcpy(out, own, sizeof own);
 }
 
@@ -241,7 +243,7 @@ static int keep_messages(struct process *p, struct error **err)
     if (fd < 0 && (p->config.stats || p->config.strace)) {
         fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
         if (fd >= 0)
-            fd = move_away(fd);
+            fd = process_move_away(fd);
     }
     p->messages_fd = fd; /* a standard error that is closed: nobody wants to know */
     return 0;
@@ -263,7 +265,7 @@ static int find_sysroot(struct process *p, struct error **err)
     int fd = open(p->sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, errno, "-L %s", p->config.sysroot);
-    p->sysroot_fd = move_away(fd);
+    p->sysroot_fd = process_move_away(fd);
     return 0;
 }
 
@@ -277,7 +279,7 @@ static int find_program_file(struct process *p, struct error **err)
     if (fd >= 0 ? fcntl(fd, F_SETFD, FD_CLOEXEC) < 0
                 : (fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
         return error_set(err, errno, "%s", path);
-    p->exe_fd = fd == p->config.program_fd ? fd : move_away(fd);
+    p->exe_fd = fd == p->config.program_fd ? fd : process_move_away(fd);
     p->exe_host = descriptor_path(p->exe_fd, link) ? xstrdup(link) : realpath(path, NULL);
     if (!p->exe_host)
         p->exe_host = xstrdup(path);
@@ -296,7 +298,10 @@ static int start_engine(struct process *p, struct error **err)
             return error_set(err, errno, "--trace %s", p->config.trace);
     }
     p->engine = engine_new(&c, err);
-    return p->engine ? 0 : -1;
+    if (!p->engine)
+        return -1;
+    cache_begin(p);
+    return 0;
 }
 
 /* A descriptor of this very program: its path may lead nowhere after a chroot, and /proc be gone.
@@ -309,7 +314,7 @@ static int remember_emulator(struct process *p, struct error **err)
     if (fd < 0) {
         fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
         if (fd >= 0)
-            fd = move_away(fd);
+            fd = process_move_away(fd);
     }
     p->emulator_fd = fd;
     return 0;
@@ -320,6 +325,10 @@ int process_exec(const struct process_config *config, struct error **err)
     struct process *p = xcalloc(1, sizeof *p);
     struct program program;
     p->config = *config;
+    if (config->cache && config->cache[0] != '/' && strcmp(config->cache, "off") != 0) {
+        AUTO_FREE char *here = getcwd(NULL, 0); /* of now: the program may go elsewhere */
+        p->config.cache = here ? xasprintf("%s/%s", here, config->cache) : "off";
+    }
     pthread_mutex_init(&p->threads_lock, NULL);
     space_init(&p->space);
     if (keep_messages(p, err) < 0 || remember_emulator(p, err) < 0 || find_sysroot(p, err) < 0 ||

@@ -23,9 +23,11 @@ struct process_config {
     const char *uname_release; /* NULL: the host's */
     bool strace;               /* each system call on standard error */
     bool interpret;
-    bool stats;                               /* print the engine's statistics at exit */
-    const char *trace;                        /* file for engine_config.trace, or NULL */
-    size_t stack_size;                        /* 0: RLIMIT_STACK's */
+    bool stats;        /* print the engine's statistics at exit */
+    const char *cache; /* folder for translations, or "off"; NULL: see cache.h */
+    size_t cache_size; /* bytes of a file there; 0: CACHE_SIZE */
+    const char *trace; /* file for engine_config.trace, or NULL */
+    size_t stack_size; /* 0: RLIMIT_STACK's */
     struct memory_limit limit_as, limit_data; /* RLIMIT_AS, RLIMIT_DATA */
     int program_fd;  /* the ELF file, open for reading; -1: open program. Taken over. */
     int emulator_fd; /* wirt-riscv64 itself, to be executed again for the program's own execve

@@ -101,6 +101,11 @@ struct thread {
 struct process {
     struct process_config config;
     struct engine *engine;
+    struct store *store; /* the engine's; NULL: translations are not kept */
+    char *cache_folder;  /* where they are saved (cache.h); NULL: nowhere */
+    int cache_fd;        /* the file there, open for reading, out of the guest's way; -1: none */
+    dev_t cache_device;  /* and which it is */
+    ino_t cache_inode;
     struct space space;
     struct sighand sighand;
     pthread_mutex_t threads_lock;
@@ -160,7 +165,9 @@ long host_wait(struct thread *t, long nr, uint64_t a, uint64_t b, uint64_t c, ui
 void thread_loop(struct thread *t);
 
 /* The emulator's own descriptors, which for the guest are not there; -1: none. */
-#define N_OWN_DESCRIPTORS 4
+#define N_OWN_DESCRIPTORS 5
+/* Moves one to a number that no program is likely to use. */
+int process_move_away(int fd);
 void process_own_descriptors(const struct process *p, int out[N_OWN_DESCRIPTORS]);
 
 /* Ends the process with an exit status (after the statistics, if wanted) or by a signal. */

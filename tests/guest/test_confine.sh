@@ -6,6 +6,7 @@
 within_reach
 [ -x "$guest/rootfs/bin/sh" ] || { skip "a confined process" "needs the guests (make guest)"; finish; }
 root=$guest/rootfs
+"$source_dir/scripts/programs.sh" >/dev/null || exit 1
 cat >"$scratch/try.c" <<'C'
 /* try PID PATH PORT [all]: what can be done to the host, one word each. What leaves something behind
  * where it succeeds is only tried with all. */
@@ -148,5 +149,13 @@ check "and in the same jail" test "$(wirt exec c sh -c 'ls /proc' | grep -cE '^[
 check "stats" jq -e '.[0].pids >= 1 and .[0].memory > 0' <(wirt stats --json c)
 wirt rm -f c >/dev/null
 equal "nothing is left" "" "$(wirt ps -aq)"
+# Translations that are kept (wirt-riscv64(1)) would become a part of the image, and be believed.
+mkdir -p "$scratch"/image/{bin,proc,dev,sys,tmp,root,var/cache}
+cp "$build/programs/riscv64/hello" "$scratch/image/bin" || exit 1
+for wall in "process --confine" container; do
+    # shellcheck disable=SC2086 # words
+    equal "a $wall runs" hello "$(wirt run --rm --network none -e HOME=/root --as $wall "$scratch/image" /bin/hello 2>&1)"
+    equal "a $wall keeps no translations" "" "$(find "$scratch"/image/{root,var/cache} -mindepth 1)"
+done
 contains "--confine is for processes" "--confine: a container is confined as it is" "$(wirt run --as container --confine "$root" true 2>&1)"
 finish
