@@ -29,16 +29,15 @@ uint64_t record_key(const uint8_t *head, size_t len, uint64_t home, uint32_t mod
 /* The note that the linker makes of all that it links (--build-id). */
 static const Elf64_Nhdr *find_build_id(void)
 {
-    extern const Elf64_Ehdr __ehdr_start;
-    const uint8_t *image = (const uint8_t *)&__ehdr_start;
-    const Elf64_Phdr *ph = (const void *)(image + __ehdr_start.e_phoff);
-    for (unsigned k = 0; k < __ehdr_start.e_phnum; k++) {
+    extern const uint8_t __ehdr_start[]; /* of the whole image */
+    const Elf64_Ehdr *eh = (const void *)__ehdr_start;
+    const Elf64_Phdr *ph = (const void *)(__ehdr_start + eh->e_phoff);
+    for (unsigned k = 0; k < eh->e_phnum; k++) {
         if (ph[k].p_type != PT_NOTE)
             continue;
-        const uint8_t *at = __ehdr_start.e_type == ET_DYN
-                                ? image + ph[k].p_vaddr
-                                : (const uint8_t *)(uintptr_t)ph[k].p_vaddr,
-                      *end = at + ph[k].p_memsz;
+        const uint8_t *at = eh->e_type == ET_DYN ? __ehdr_start + ph[k].p_vaddr
+                                                 : (const uint8_t *)(uintptr_t)ph[k].p_vaddr;
+        const uint8_t *end = at + ph[k].p_memsz;
         while (end - at >= (ptrdiff_t)sizeof(Elf64_Nhdr)) {
             const Elf64_Nhdr *note = (const void *)at;
             if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
