@@ -197,6 +197,10 @@ void hart_fence_i(struct cpu *cpu)
     struct machine *m = h->m;
     hart_count(&h->stats.fence_i);
     pthread_mutex_lock(&m->code_lock);
+    /* These first: a hart that drops an entry meanwhile notes a change, which is in the list then.
+     */
+    for (unsigned i = 0; i < m->n_harts; i++)
+        compare_undropped(m, &m->harts[i]);
     unsigned n;
     AUTO_FREE struct code_change *changes = slat_take_changes(m->slat, &n);
     for (unsigned i = 0; i < n; i++) {
@@ -211,7 +215,5 @@ void hart_fence_i(struct cpu *cpu)
     for (unsigned i = 0; i < n; i++)
         if (!i || changes[i].page != changes[i - 1].page)
             engine_invalidate(m->engine, changes[i].page, PAGE_SIZE, true);
-    for (unsigned i = 0; i < m->n_harts; i++)
-        compare_undropped(m, &m->harts[i]);
     pthread_mutex_unlock(&m->code_lock);
 }

@@ -211,16 +211,17 @@ bool slat_mark_code(struct slat *s, uint64_t page, bool *search)
     return true;
 }
 
-/* A write that goes through no store TLB. */
+/* A write that goes through no store TLB. Of a page that has changed already too: whoever made it
+ * so may yet have to put it into the list. */
 static void note_write(struct slat *s, uint64_t index)
 {
-    if (!(atomic_load(&s->state[index]) & PAGE_CODE))
+    if (!(atomic_load(&s->state[index]) & (PAGE_CODE | PAGE_CODE_CHANGED)))
         return;
     uint8_t old = touch(s, index, 0, PAGE_CODE);
-    if (old & PAGE_CODE) {
+    if (old & PAGE_CODE)
         atomic_fetch_add_explicit(&s->code_writes, 1, memory_order_relaxed);
+    if (old & (PAGE_CODE | PAGE_CODE_CHANGED))
         add_change(s, s->base + index * PAGE_SIZE, CHANGE_NO_HART, 0);
-    }
 }
 
 void slat_note_change(struct slat *s, uint64_t page)

@@ -60,8 +60,11 @@ void thread_enlist(struct thread *t)
 /* Frees what a thread has; t is not the running one. */
 static void thread_free(struct thread *t)
 {
-    if (t->host_stack)
+    if (t->host_stack) {
+        ASAN_UNPOISON_MEMORY_REGION(t->host_stack,
+                                    HOST_STACK_SIZE); /* the guest's may come there */
         munmap(t->host_stack, HOST_STACK_SIZE);
+    }
     if (t->scratch)
         munmap(t->scratch, t->scratch_size);
     free(t);
