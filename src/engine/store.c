@@ -1,6 +1,5 @@
 #include "engine/store.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +21,7 @@
 #define BYTES_A_SLOT 512u        /* of the file, so that about half of the slots are used */
 #define NEW_LIMIT    (32u << 20) /* bytes of records in memory */
 #define MIN_FILE     (2 * HEADER_BYTES)
-#define MAX_FILE     ((size_t)4 << 30) /* that offsets in slots reach */
+#define MAX_FILE     ((size_t)RECORD_ALIGN << 28) /* what offsets in slots reach */
 
 /* A file's first bytes. */
 struct header {
@@ -36,7 +35,6 @@ static const char magic[8] = "wirtrec1";
 /* A slot: of the key bits 63:40; the record's size and offset, in RECORD_ALIGN. 0: it is free. */
 #define SLOT(key, size, offset) \
     ((key) >> 40 << 40 | (uint64_t)(size) / RECORD_ALIGN << 28 | (uint64_t)(offset) / RECORD_ALIGN)
-#define SIZE_LIMIT        ((size_t)RECORD_ALIGN << 28) /* what offsets reach */
 #define SLOT_TAG(slot)    ((slot) >> 40)
 #define SLOT_SIZE(slot)   (((slot) >> 28 & 0xfff) * RECORD_ALIGN)
 #define SLOT_OFFSET(slot) (((slot)&0xfffffff) * RECORD_ALIGN)
@@ -80,7 +78,7 @@ static size_t index_bytes(size_t size)
 struct store *store_new(size_t limit)
 {
     struct store *s = xcalloc(1, sizeof *s);
-    s->limit = limit < SIZE_LIMIT ? limit : SIZE_LIMIT;
+    s->limit = limit < MAX_FILE ? limit : MAX_FILE;
     return s;
 }
 
@@ -250,7 +248,7 @@ static bool is_begun(const struct store *s, int fd, struct header *h)
 static void set_build(struct store *s, uint64_t build)
 {
     s->build = build;
-    s->size = (s->limit < MAX_FILE ? s->limit : MAX_FILE) & ~(size_t)4095;
+    s->size = s->limit & ~(size_t)4095;
 }
 
 bool store_make_file(struct store *s, int fd, uint64_t build)
